@@ -1,0 +1,128 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A static build (hack/build.sh) links Debian's archives of libcurl and what it needs, and the stubs for the
+// protocols that the archive refers to and that https never reaches. An ordinary build links the shared objects.
+let isStatic = Context.environment["BERTH_STATIC"] == "1"
+
+//
+// Every target that needs one of these names them all: the linker takes archives in the order of their first mention.
+let tlsLibraries: [LinkerSetting] =
+    isStatic
+    ? ["nghttp2", "ssl", "crypto", "z"].map { .linkedLibrary($0) }
+    : ["ssl", "crypto"].map { .linkedLibrary($0) }
+
+let package = Package(
+    name: "berth",
+    products: [
+        .executable(name: "berth", targets: ["Berth"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+    ],
+    targets: [
+        // Values and decisions, without I/O.
+        .target(name: "JSONText"),
+        .target(name: "IPAddressing"),
+        .target(name: "CNIProtocol", dependencies: ["JSONText", "IPAddressing"]),
+        .target(name: "KubernetesCore", dependencies: ["JSONText"]),
+        .target(name: "IPAMAPI", dependencies: ["JSONText", "IPAddressing", "KubernetesCore", "CHost"]),
+        .target(name: "IPAMEngine", dependencies: ["IPAddressing", "IPAMAPI"]),
+
+        // The C side.
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CCurlStaticStubs"),
+        .target(name: "CHost", linkerSettings: tlsLibraries),
+
+        // I/O.
+        .target(
+            name: "KubernetesClient",
+            dependencies: ["JSONText", "KubernetesCore", "CCurl", "CHost"] + (isStatic ? ["CCurlStaticStubs"] : []),
+            linkerSettings: tlsLibraries
+        ),
+        .target(
+            name: "KubernetesClientYAML",
+            dependencies: ["JSONText", "KubernetesClient", .product(name: "Yams", package: "Yams")]
+        ),
+        .target(
+            name: "IPAMLedger",
+            dependencies: [
+                "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "IPAMAPI", "IPAMEngine",
+            ]
+        ),
+        .executableTarget(
+            name: "Berth",
+            dependencies: [
+                "JSONText", "IPAddressing", "CNIProtocol", "KubernetesCore", "KubernetesClient", "IPAMAPI",
+                "IPAMEngine", "IPAMLedger", "CHost",
+            ]
+        ),
+
+        // Tests.
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesClientYAML", "IPAMAPI",
+                "CHost",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+            ],
+            path: "Tests/TestSupport"
+        ),
+        .executableTarget(
+            name: "BerthBench",
+            dependencies: ["JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "IPAMAPI", "TestSupport"],
+            path: "Tests/BerthBench"
+        ),
+        .testTarget(name: "JSONTextTests", dependencies: ["JSONText"]),
+        .testTarget(name: "IPAddressingTests", dependencies: ["IPAddressing"]),
+        .testTarget(name: "CNIProtocolTests", dependencies: ["CNIProtocol", "JSONText", "IPAddressing"]),
+        .testTarget(name: "KubernetesCoreTests", dependencies: ["KubernetesCore", "JSONText"]),
+        .testTarget(
+            name: "KubernetesClientTests",
+            dependencies: ["KubernetesClient", "KubernetesClientYAML", "KubernetesCore", "JSONText"]
+        ),
+        .testTarget(
+            name: "IPAMAPITests",
+            dependencies: [
+                "IPAMAPI", "JSONText", "IPAddressing", "KubernetesCore", .product(name: "Yams", package: "Yams"),
+            ]
+        ),
+        .testTarget(name: "IPAMEngineTests", dependencies: ["IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText"]),
+        .testTarget(
+            name: "IPAMLedgerTests",
+            dependencies: [
+                "IPAMLedger", "IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText", "KubernetesCore", "KubernetesClient",
+            ]
+        ),
+        .testTarget(name: "BerthTests", dependencies: ["Berth", "CNIProtocol", "JSONText", "IPAddressing"]),
+        .testTarget(
+            name: "ControlPlaneTests",
+            dependencies: [
+                "TestSupport", "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "IPAMAPI",
+                "IPAMEngine", "IPAMLedger",
+            ]
+        ),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["TestSupport", "JSONText", "IPAddressing", "KubernetesClient", "IPAMAPI"]
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+let cTargets: Set = ["CCurl", "CCurlStaticStubs", "CHost"]
+for target in package.targets where !cTargets.contains(target.name) {
+    target.swiftSettings = [
+        .treatAllWarnings(as: .error),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ]
+}

@@ -1,0 +1,206 @@
+import CNIProtocol
+import IPAMAPI
+import IPAMEngine
+import IPAddressing
+import JSONText
+
+/// What the `ipam` section asks for: pools by name, or ranges in the form that whereabouts uses.
+struct AddressConfiguration: Equatable {
+    var demand: PoolDemand
+    var staticAddresses: [StaticAddress] = []
+    var routes: [ResultRoute] = []
+    var dns: ResultDNS?
+
+    /// - Throws: Code 6 for wrong JSON types, 7 for values that cannot be.
+    init(_ configuration: NetworkConfiguration) throws(CNIError) {
+        let ipam = configuration.ipam
+        let network = try InlineNetwork(ipam)
+        let names = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.strings("pools") } ?? []
+        let ranges = try network.ranges(ipam, runtime: configuration.runtimeConfig.ipRanges)
+        staticAddresses = try network.staticAddresses(ipam)
+        switch (names.isEmpty, ranges.isEmpty) {
+        case (false, false):
+            throw CNIError(
+                invalid: ipam.error("pools", "cannot stand beside range or ipRanges; name pools or write ranges"))
+        case (false, true): demand = .named(try Self.checked(names, ipam))
+        case (true, false): demand = .inline(ranges)
+        case (true, true):
+            guard !staticAddresses.isEmpty else {
+                throw CNIError(
+                    invalid: ipam.error(
+                        "pools", "missing; name IPPools in order of preference, for example [\"blue-v4\", \"blue-v6\"]")
+                )
+            }
+            demand = .inline([])
+        }
+        try network.checkGateway(ipam, demand)
+        routes = try Self.routes(ipam)
+        dns = try Self.dns(ipam)
+    }
+
+    private static func checked(_ names: [String], _ ipam: JSONFields) throws(CNIError) -> [String] {
+        for (index, name) in names.enumerated() {
+            guard BerthAPI.isValidPoolName(name) else {
+                throw CNIError(invalid: ipam.error("pools[\(index)]", "\"\(name)\" is not a name of an IPPool"))
+            }
+            guard names.firstIndex(of: name) == index else {
+                throw CNIError(invalid: ipam.error("pools[\(index)]", "\"\(name)\" is listed twice"))
+            }
+        }
+        return names
+    }
+
+    private static func routes(_ ipam: JSONFields) throws(CNIError) -> [ResultRoute] {
+        let specs = try CNIError.decoding { () throws(JSONDecodingError) in
+            var specs: [(field: String, spec: IPPool.RouteSpec)] = []
+            for fields in try ipam.list("routes") ?? [] { specs.append((fields.path, try IPPool.RouteSpec(fields))) }
+            return specs
+        }
+        var routes: [ResultRoute] = []
+        for (field, spec) in specs {
+            do {
+                routes.append(ResultRoute(try Route(spec, field: field, subnet: nil)))
+            } catch {
+                throw CNIError(code: CNIError.invalidConfiguration, message: "\(error)")
+            }
+        }
+        return routes
+    }
+
+    private static func dns(_ ipam: JSONFields) throws(CNIError) -> ResultDNS? {
+        try CNIError.decoding { () throws(JSONDecodingError) in
+            guard let fields = try ipam.fields("dns") else { return nil }
+            let dns = ResultDNS(
+                nameservers: try fields.strings("nameservers") ?? [], domain: try fields.string("domain"),
+                search: try fields.strings("search") ?? [], options: try fields.strings("options") ?? [])
+            return dns.isEmpty ? nil : dns
+        }
+    }
+}
+
+extension ResultRoute {
+    init(_ route: Route) {
+        self.init(
+            dst: route.dst, gw: route.gw, mtu: route.mtu, advmss: route.advmss, priority: route.priority,
+            table: route.table, scope: route.scope)
+    }
+}
+
+/// The keys that hold for every inline range of a configuration.
+private struct InlineNetwork {
+    let name: String
+    let gateway: IPAddress?
+
+    init(_ ipam: JSONFields) throws(CNIError) {
+        name = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.string("network_name") } ?? ""
+        guard name.isEmpty || AllocationName.isValidNetworkName(name) else {
+            throw CNIError(
+                invalid: ipam.error(
+                    "network_name",
+                    "\"\(name)\" must be at most 63 lower-case letters, digits and '-', beginning with a letter"))
+        }
+        gateway = try Self.address(ipam, "gateway")
+    }
+
+    private static func address(_ fields: JSONFields, _ name: String) throws(CNIError) -> IPAddress? {
+        let text = try CNIError.decoding { () throws(JSONDecodingError) in try fields.string(name) }
+        guard let text, !text.isEmpty else { return nil }
+        do {
+            return try IPAddress(parsing: text)
+        } catch {
+            throw CNIError(invalid: fields.error(name, "\(error)"))
+        }
+    }
+
+    /// One element for each address: the runtime's ranges where it gives any, else `range` and then each of `ipRanges`.
+    func ranges(_ ipam: JSONFields, runtime: [[RuntimeRange]]) throws(CNIError) -> [[InlinePoolDefinition]] {
+        if !runtime.isEmpty { return runtime.map { $0.map(definition) } }
+        var elements: [[InlinePoolDefinition]] = []
+        if ipam.has("range") { elements.append([try definition(ipam)]) }
+        let list = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.list("ipRanges") } ?? []
+        for fields in list { elements.append([try definition(fields)]) }
+        return elements
+    }
+
+    private func definition(_ range: RuntimeRange) -> InlinePoolDefinition {
+        let usable = usableAddresses(subnet: range.subnet, ranges: [], exclude: [], gateway: nil)
+        let lower = range.rangeStart ?? usable.first ?? range.subnet.first
+        let upper = range.rangeEnd ?? usable.last ?? range.subnet.last
+        let bounds = range.rangeStart == nil && range.rangeEnd == nil ? nil : IPRange(lower: lower, upper: upper)
+        return InlinePoolDefinition(
+            subnet: range.subnet, range: bounds, exclude: [], gateway: range.gateway ?? gateway(in: range.subnet),
+            network: name)
+    }
+
+    private func definition(_ fields: JSONFields) throws(CNIError) -> InlinePoolDefinition {
+        let (text, start, end, excluded) = try CNIError.decoding { () throws(JSONDecodingError) in
+            (
+                try fields.requiredString("range"), try fields.string("range_start"), try fields.string("range_end"),
+                try fields.strings("exclude") ?? []
+            )
+        }
+        let subnet: IPPrefix
+        let range: IPRange?
+        do {
+            (subnet, range) = try WhereaboutsRange.parse(range: text, start: start, end: end)
+        } catch {
+            throw CNIError(invalid: fields.error("range", "\(error)"))
+        }
+        var exclude: [IPRange] = []
+        for (index, text) in excluded.enumerated() {
+            do {
+                // whereabouts takes a CIDR with host bits for the whole prefix.
+                exclude.append(
+                    text.contains("/")
+                        ? try IPPrefix.parsingInterface(text).prefix.range : try IPRange(parsing: text, in: nil))
+            } catch {
+                throw CNIError(invalid: fields.error("exclude[\(index)]", "\(error)"))
+            }
+        }
+        return InlinePoolDefinition(
+            subnet: subnet, range: range, exclude: exclude, gateway: gateway(in: subnet), network: name)
+    }
+
+    private func gateway(in subnet: IPPrefix) -> IPAddress? {
+        guard let gateway, subnet.contains(gateway) else { return nil }
+        return gateway
+    }
+
+    /// `addresses: [{address: 10.0.0.5/24, gateway: 10.0.0.1}]`.
+    func staticAddresses(_ ipam: JSONFields) throws(CNIError) -> [StaticAddress] {
+        var addresses: [StaticAddress] = []
+        let list = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.list("addresses") } ?? []
+        for fields in list {
+            let text = try CNIError.decoding { () throws(JSONDecodingError) in try fields.requiredString("address") }
+            let parsed: IPInterfaceAddress
+            do {
+                parsed = try IPInterfaceAddress(parsing: text)
+            } catch {
+                throw CNIError(invalid: fields.error("address", "\(error)"))
+            }
+            let gateway = try Self.address(fields, "gateway")
+            if let gateway, !parsed.prefix.contains(gateway) {
+                throw CNIError(invalid: fields.error("gateway", "\(gateway) is not in the subnet \(parsed.prefix)"))
+            }
+            let pool = InlinePoolDefinition(
+                subnet: parsed.prefix, range: nil, exclude: [], gateway: gateway, network: name)
+            addresses.append(StaticAddress(address: parsed.address, pool: pool))
+        }
+        return addresses
+    }
+
+    /// A gateway that lies in none of the ranges could reach nobody.
+    func checkGateway(_ ipam: JSONFields, _ demand: PoolDemand) throws(CNIError) {
+        guard let gateway else { return }
+        guard case .inline(let elements) = demand else {
+            throw CNIError(invalid: ipam.error("gateway", "belongs to a range; an IPPool has its own spec.gateway"))
+        }
+        let subnets = elements.flatMap { $0 }.map(\.subnet)
+        guard subnets.contains(where: { $0.contains(gateway) }) else {
+            throw CNIError(
+                invalid: ipam.error(
+                    "gateway",
+                    "\(gateway) is not in the subnet \(subnets.map(\.description).joined(separator: " or "))"))
+        }
+    }
+}

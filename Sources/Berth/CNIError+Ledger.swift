@@ -1,0 +1,62 @@
+import CNIProtocol
+import IPAMLedger
+import KubernetesCore
+
+extension CNIError {
+    /// What the runtime is told of a ledger's failure: each class of failure has one code.
+    init(_ error: LedgerError) {
+        switch error {
+        case .api(let failure, let attempts):
+            let text = attempts > 1 ? "\(failure) (after \(attempts) attempts)" : "\(failure)"
+            self = CNIError.api(failure, text)
+        case .deadline, .podChanged, .deleted, .busy:
+            self.init(code: CNIError.tryAgainLater, message: "\(error)")
+        case .poolUnusable:
+            self.init(code: CNIError.poolUnusable, message: "\(error)")
+        case .exhausted:
+            self.init(
+                code: CNIError.exhausted, message: "\(error)",
+                details: "add a range or a pool, or remove pods; `kubectl get ipallocations` shows the holders")
+        case .addressRefused:
+            self.init(code: CNIError.addressRefused, message: "\(error)")
+        case .notHeld:
+            self.init(code: CNIError.notHeld, message: "\(error)")
+        case .malformed:
+            self.init(
+                code: CNIError.ledgerMalformed, message: "\(error)",
+                details: "correct the object, or delete it when nothing uses the address any more")
+        case .journal:
+            self.init(
+                code: CNIError.inputOutput, message: "\(error)",
+                details: "the journal needs a writable folder with free space; see journalDir in berth.conf")
+        }
+    }
+
+    private static func api(_ error: APIError, _ text: String) -> CNIError {
+        switch error.disposition {
+        case .stop(.forbidden):
+            CNIError(
+                code: forbidden, message: text,
+                details: "missing permission: \(error.subject); the ClusterRoles in config/rbac grant it")
+        case .stop(.unauthenticated):
+            // A node agent replaces the token, so trying again is right.
+            CNIError(
+                code: tryAgainLater, message: text,
+                details: "401: the token in the kubeconfig or its tokenFile was not accepted; replace it")
+        case .stop(.untrusted):
+            CNIError(
+                code: untrustedServer, message: text,
+                details: "the kubeconfig's certificate-authority must be the one that signed the server's certificate")
+        case .stop(.clientCertificate):
+            CNIError(code: invalidConfiguration, message: text)
+        case .transient where error.status?.code == 404:
+            CNIError(
+                code: tryAgainLater, message: text,
+                details: "the API server does not serve this resource; are the CRDs of config/crd installed?")
+        case .transient, .notFound, .conflict, .alreadyExists, .expired:
+            CNIError(code: tryAgainLater, message: text)
+        case .invalid:
+            CNIError(code: ledgerMalformed, message: text)
+        }
+    }
+}

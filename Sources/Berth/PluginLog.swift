@@ -1,0 +1,59 @@
+import Glibc
+import IPAMLedger
+import KubernetesCore
+
+/// Lines of key=value pairs, on standard error and in a file when one is named.
+///
+/// Every line is one write to a file opened for appending, so lines of concurrent plugins do not mix.
+struct PluginLog: LedgerLog {
+    let level: LogLevel
+    let file: String?
+    let traceID: String?
+
+    func write(_ level: LogLevel, _ message: StaticString, _ metadata: [(String, String)]) {
+        var line = "time=\(Self.timestamp) level=\(level) msg=\(Self.quoted("\(message)"))"
+        for (key, value) in metadata where !value.isEmpty { line += " \(key)=\(Self.quoted(value))" }
+        if let traceID { line += " trace=\(traceID)" }
+        line += "\n"
+        let bytes = Array(line.utf8)
+        _ = Process.write(bytes, to: STDERR_FILENO)
+        if let file { append(bytes, to: file) }
+    }
+
+    /// A log that cannot be written is no reason to fail; standard error has the line.
+    private func append(_ bytes: [UInt8], to path: String) {
+        var descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
+        if descriptor < 0, errno == ENOENT, let slash = path.lastIndex(of: "/") {
+            mkdir(String(path[..<slash]), 0o750)
+            descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
+        }
+        guard descriptor >= 0 else { return }
+        _ = Process.write(bytes, to: descriptor)
+        close(descriptor)
+    }
+
+    private static var timestamp: String {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return Timestamp.rfc3339(
+            millisecondsSince1970: Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec / 1_000_000))
+    }
+
+    private static func quoted(_ text: String) -> String {
+        let isPlain = text.utf8.allSatisfy { byte in
+            byte > 0x20 && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "=")
+        }
+        if isPlain { return text }
+        var quoted = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": quoted += "\\\""
+            case "\\": quoted += "\\\\"
+            case "\n": quoted += "\\n"
+            case _ where scalar.value < 0x20: quoted += "?"
+            default: quoted.unicodeScalars.append(scalar)
+            }
+        }
+        return quoted + "\""
+    }
+}

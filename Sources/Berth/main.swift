@@ -1,0 +1,18 @@
+import CHost
+import CNIProtocol
+import Glibc
+import KubernetesClient
+import KubernetesCore
+
+chost_initialise()
+signal(SIGPIPE, SIG_IGN)
+
+let invocation = Invocation(
+    environment: Process.environment,
+    arguments: Array(CommandLine.arguments.dropFirst()),
+    readStandardInput: Process.readStandardInput,
+    writeStandardOutput: { Process.write($0, to: STDOUT_FILENO) },
+    writeStandardError: { _ = Process.write($0, to: STDERR_FILENO) })
+
+let plugin = Plugin(environment: invocation.environment, startedAt: .now())
+exit(Dispatcher(name: "berth", version: Version.text, plugin: plugin, invocation: invocation).run())

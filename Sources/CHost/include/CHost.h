@@ -1,0 +1,21 @@
+// What a fully static executable must do about its host, and what Berth takes from OpenSSL beside TLS.
+
+#ifndef CHOST_H
+#define CHOST_H
+
+#include <stddef.h>
+
+/// Makes libc and OpenSSL independent of the host's configuration. Call it first in main, before curl_global_init and
+/// before another thread exists. Calling it again does no harm.
+///
+/// - Names are looked up in /etc/hosts and by DNS, users, groups and services in their files, whatever
+///   /etc/nsswitch.conf says. A static glibc would otherwise load the host's NSS modules, which abort it when they were
+///   built for another glibc. With another libc this part does nothing.
+/// - OpenSSL reads no openssl.cnf and runs nothing at exit.
+void chost_initialise(void);
+
+/// Writes the SHA-256 (FIPS 180-4) of `length` bytes at `data` to `digest`. `data` may be NULL when `length` is 0.
+/// Aborts when OpenSSL cannot compute it, which happens only when memory has run out.
+void chost_sha256(const void *data, size_t length, unsigned char digest[32]);
+
+#endif

@@ -1,0 +1,45 @@
+package import KubernetesCore
+
+/// The API group that Berth's kinds belong to.
+package enum BerthAPI {
+    package static let group = "ipam.berth.dev"
+    package static let version = "v1alpha1"
+    package static let apiVersion = "\(group)/\(version)"
+
+    /// Whether a text can be the name of an IPPool: a DNS-1123 subdomain that fits a label.
+    package static func isValidPoolName(_ text: String) -> Bool {
+        let labels = text.split(separator: ".", omittingEmptySubsequences: false)
+        return text.utf8.count <= LabelValue.maximumLength
+            && labels.allSatisfy { label in
+                !label.isEmpty && label.first != "-" && label.last != "-"
+                    && label.utf8.allSatisfy { byte in
+                        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                            || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
+                    }
+            }
+    }
+}
+
+extension ResourceType {
+    package static let ipPools = ResourceType(
+        group: BerthAPI.group, version: BerthAPI.version, plural: "ippools", kind: "IPPool", isNamespaced: false)
+    package static let ipAllocations = ResourceType(
+        group: BerthAPI.group, version: BerthAPI.version, plural: "ipallocations", kind: "IPAllocation",
+        isNamespaced: false)
+}
+
+/// The labels that Berth sets. They repeat what the spec says, so that a LIST can select by it; the spec decides.
+package enum LabelKey {
+    /// On an allocation: the pool, through ``LabelValue/fitting(_:)``.
+    package static let pool = "\(BerthAPI.group)/pool"
+    /// On an allocation: the node, through ``LabelValue/fitting(_:)``.
+    package static let node = "\(BerthAPI.group)/node"
+    /// On an allocation while an attachment holds it: ``Attachment/digest``.
+    package static let attachment = "\(BerthAPI.group)/attachment"
+    /// On an allocation: ``AllocationState``.
+    package static let state = "\(BerthAPI.group)/state"
+    /// On an allocation of a named network: its name.
+    package static let network = "\(BerthAPI.group)/network"
+    /// On a pool that was made from a range in a network configuration: `true`.
+    package static let inline = "\(BerthAPI.group)/inline"
+}

@@ -1,0 +1,83 @@
+package import JSONText
+import KubernetesCore
+
+extension IPAllocation.Spec {
+    /// The object to create.
+    package func newObject() -> JSON {
+        var labels: JSON = [:]
+        for (key, value) in self.labels { labels[key] = value.map { .string($0) } }
+        return [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPAllocation",
+            "metadata": ["name": .string(objectName), "labels": labels],
+            "spec": json,
+        ]
+    }
+}
+
+extension IPAllocation {
+    /// What a release leaves an address in.
+    package enum ReleasedState: Hashable, Sendable {
+        case cooling
+        /// Kept for its claim.
+        case held
+
+        package var state: AllocationState {
+            switch self {
+            case .cooling: .cooling
+            case .held: .held
+            }
+        }
+    }
+
+    /// The merge patch that takes the address from its holder, on condition of the version that was read.
+    package func released(at time: String, to state: ReleasedState = .cooling) -> JSON {
+        Self.releasePatch(
+            at: time, to: state, uid: metadata.uid, resourceVersion: metadata.resourceVersion)
+    }
+
+    /// The merge patch (RFC 7386) that takes an address from its holder.
+    ///
+    /// It touches the state, the attachment and the time of release, and nothing else. The server refuses it with 409
+    /// when the object is of another version, and with 422 when it is another object.
+    ///
+    /// - Parameter time: RFC 3339, for people.
+    package static func releasePatch(
+        at time: String, to state: ReleasedState = .cooling, uid: String, resourceVersion: String
+    ) -> JSON {
+        let state: JSON = .string(state.state.rawValue)
+        return [
+            "metadata": [
+                "uid": .string(uid), "resourceVersion": .string(resourceVersion),
+                "labels": [LabelKey.state: state, LabelKey.attachment: .null],
+            ],
+            "spec": ["state": state, "attachment": .null, "releasedAt": .string(time)],
+        ]
+    }
+
+    /// The object to put in this one's place, on condition of the version that was read.
+    ///
+    /// Of the spec, every member that this version knows is replaced, and those of newer versions stay. Labels that
+    /// repeat the spec follow it; others stay.
+    package func takenOver(by newSpec: Spec) -> JSON {
+        var spec = json["spec"] ?? [:]
+        for name in Spec.memberNames { spec[name] = nil }
+        for member in newSpec.json.object?.members ?? [] { spec[member.name] = member.value }
+        var labels = json["metadata"]?["labels"] ?? [:]
+        for (key, value) in newSpec.labels { labels[key] = value.map { .string($0) } }
+        var object = json
+        object["spec"] = spec
+        object["metadata"]?["labels"] = labels
+        return object
+    }
+
+    /// Who holds the address and where, for messages.
+    package var holderDescription: String {
+        var parts = [spec.state.rawValue.lowercased()]
+        if let pod = spec.pod { parts.append("pod \(pod.namespace)/\(pod.name) (UID \(pod.uid))") }
+        if let attachment = spec.attachment { parts.append("\(attachment)") }
+        if let claim = spec.claim { parts.append("claim \(claim.namespace)/\(claim.name)") }
+        if spec.origin == .manual { parts.append("entered by hand") }
+        if !spec.node.isEmpty { parts.append("node \(spec.node)") }
+        return parts.joined(separator: ", ")
+    }
+}

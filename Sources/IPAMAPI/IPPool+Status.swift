@@ -1,0 +1,147 @@
+package import JSONText
+import KubernetesCore
+
+extension IPPool {
+    /// What the controller says of a pool. Counts are hints; ``reserved`` is a rule.
+    package struct Status: Hashable, Sendable {
+        /// The number of usable addresses. Like ``free``, 2^63-1 stands for that many or more.
+        package var capacity: Int?
+        /// Allocations in the states Bound and Fenced.
+        package var allocated: Int?
+        package var cooling: Int?
+        package var held: Int?
+        package var free: Int?
+        package var occupancy: OccupancyWindow?
+        /// Ranges of the pool that a reservation keeps from being allocated.
+        package var reserved: [String]
+        /// The generation of the pool that all of this is about; 0 for none.
+        package var observedGeneration: Int
+        package var conditions: [Condition]
+
+        package init(
+            capacity: Int? = nil, allocated: Int? = nil, cooling: Int? = nil, held: Int? = nil, free: Int? = nil,
+            occupancy: OccupancyWindow? = nil, reserved: [String] = [], observedGeneration: Int = 0,
+            conditions: [Condition] = []
+        ) {
+            self.capacity = capacity
+            self.allocated = allocated
+            self.cooling = cooling
+            self.held = held
+            self.free = free
+            self.occupancy = occupancy
+            self.reserved = reserved
+            self.observedGeneration = observedGeneration
+            self.conditions = conditions
+        }
+    }
+
+    /// ``Occupancy`` as it is written down.
+    package struct OccupancyWindow: Hashable, Sendable {
+        package var first: String
+        /// Written in base 64.
+        package var bitmap: [UInt8]
+
+        package init(first: String, bitmap: [UInt8]) {
+            self.first = first
+            self.bitmap = bitmap
+        }
+
+        package init(_ occupancy: Occupancy) {
+            self.init(first: "\(occupancy.first)", bitmap: occupancy.bitmap)
+        }
+    }
+}
+
+/// One aspect of an object's state (metav1.Condition).
+package struct Condition: Hashable, Sendable {
+    package enum Status: String, Hashable, Sendable, CaseIterable {
+        case `true` = "True"
+        case `false` = "False"
+        case unknown = "Unknown"
+    }
+
+    package var type: String
+    package var status: Status
+    /// One word in CamelCase.
+    package var reason: String
+    package var message: String
+    /// RFC 3339
+    package var lastTransitionTime: String
+    package var observedGeneration: Int?
+
+    package init(
+        type: String, status: Status, reason: String, message: String, lastTransitionTime: String,
+        observedGeneration: Int? = nil
+    ) {
+        self.type = type
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.lastTransitionTime = lastTransitionTime
+        self.observedGeneration = observedGeneration
+    }
+}
+
+extension IPPool.Status {
+    init(_ fields: JSONFields) throws(JSONDecodingError) {
+        capacity = try fields.int("capacity")
+        allocated = try fields.int("allocated")
+        cooling = try fields.int("cooling")
+        held = try fields.int("held")
+        free = try fields.int("free")
+        occupancy = try fields.fields("occupancy").map { fields throws(JSONDecodingError) in
+            try IPPool.OccupancyWindow(fields)
+        }
+        reserved = try fields.strings("reserved") ?? []
+        observedGeneration = try fields.int("observedGeneration") ?? 0
+        conditions = []
+        for condition in try fields.list("conditions") ?? [] { conditions.append(try Condition(condition)) }
+    }
+
+    /// The member `status` of an object.
+    package var json: JSON {
+        var json: JSON = [:]
+        json["capacity"] = capacity.map { .int($0) }
+        json["allocated"] = allocated.map { .int($0) }
+        json["cooling"] = cooling.map { .int($0) }
+        json["held"] = held.map { .int($0) }
+        json["free"] = free.map { .int($0) }
+        json["occupancy"] = occupancy?.json
+        if !reserved.isEmpty { json["reserved"] = .strings(reserved) }
+        json["observedGeneration"] = .int(observedGeneration)
+        if !conditions.isEmpty { json["conditions"] = .array(conditions.map(\.json)) }
+        return json
+    }
+}
+
+extension IPPool.OccupancyWindow {
+    init(_ fields: JSONFields) throws(JSONDecodingError) {
+        first = try fields.requiredString("first")
+        guard let bitmap = Base64.decode(try fields.requiredString("bitmap")) else {
+            throw fields.error("bitmap", "not base 64")
+        }
+        self.bitmap = bitmap
+    }
+
+    var json: JSON { ["first": .string(first), "bitmap": .string(Base64.encode(bitmap))] }
+}
+
+extension Condition {
+    init(_ fields: JSONFields) throws(JSONDecodingError) {
+        type = try fields.requiredString("type")
+        status = try fields.requiredChoice("status")
+        reason = try fields.requiredString("reason")
+        message = try fields.requiredString("message")
+        lastTransitionTime = try fields.requiredString("lastTransitionTime")
+        observedGeneration = try fields.int("observedGeneration")
+    }
+
+    package var json: JSON {
+        var json: JSON = [
+            "type": .string(type), "status": .string(status.rawValue), "reason": .string(reason),
+            "message": .string(message), "lastTransitionTime": .string(lastTransitionTime),
+        ]
+        json["observedGeneration"] = observedGeneration.map { .int($0) }
+        return json
+    }
+}

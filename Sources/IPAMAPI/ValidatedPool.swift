@@ -1,0 +1,124 @@
+package import IPAddressing
+import KubernetesCore
+
+/// A pool that makes sense: addresses can be chosen and results made from it without another check.
+///
+/// What a reviewer must check when a rule changes: the schema in `config/crd` says the same as far as patterns and CEL
+/// can, and the address of an allocation that exists stays valid.
+package struct ValidatedPool: Hashable, Sendable {
+    package let name: String
+    package let uid: String
+    package let generation: Int
+    /// Made from a range in a network configuration.
+    package let isInline: Bool
+    package let subnet: IPPrefix
+    /// What the spec allows to be allocated; never empty.
+    package let configured: IPSet
+    /// ``configured`` without what is reserved; may be empty.
+    package let usable: IPSet
+    package let gateway: IPAddress?
+    package let routes: [Route]
+    /// The isolation domain; empty for the default one.
+    package let network: String
+    package let cooldownSeconds: Int
+    package let strategy: PoolStrategy
+    /// Takes no new claims.
+    package let isDisabled: Bool
+    package let isBeingDeleted: Bool
+    /// Hints, of whichever generation.
+    package let status: IPPool.Status?
+    /// A hint. Nil when there is none for the pool's present generation.
+    package let occupancy: Occupancy?
+
+    package var family: IPFamily { subnet.family }
+
+    /// The longest cooldown, a day.
+    package static let maximumCooldownSeconds = 86_400
+    /// The longest name, for it is the value of a label.
+    package static let maximumNameLength = LabelValue.maximumLength
+
+    package init(_ pool: IPPool) throws(PoolProblem) {
+        let spec = pool.spec
+        name = pool.metadata.name
+        uid = pool.metadata.uid
+        generation = pool.metadata.generation
+        isInline = pool.metadata.labels[LabelKey.inline] == "true"
+        isBeingDeleted = pool.metadata.isBeingDeleted
+        network = spec.network
+        cooldownSeconds = spec.cooldownSeconds
+        strategy = spec.strategy
+        isDisabled = spec.disabled
+        status = pool.status
+        try Self.checkNames(pool)
+
+        let subnet = try PoolText.prefix(spec.subnet, field: "spec.subnet")
+        let ranges = try Self.ranges(spec.ranges, field: "spec.ranges", subnet: subnet)
+        let exclude = try Self.ranges(spec.exclude, field: "spec.exclude", subnet: subnet)
+        let reserved = try Self.ranges(pool.status?.reserved ?? [], field: "status.reserved", subnet: subnet)
+        self.subnet = subnet
+        gateway = try spec.gateway.map { text throws(PoolProblem) in try Self.gateway(text, subnet: subnet) }
+        var routes: [Route] = []
+        for (index, route) in spec.routes.enumerated() {
+            routes.append(try Route(route, field: "spec.routes[\(index)]", subnet: subnet))
+        }
+        self.routes = routes
+        configured = usableAddresses(subnet: subnet, ranges: ranges, exclude: exclude, gateway: gateway)
+        guard !configured.isEmpty else {
+            throw PoolProblem(
+                field: "spec",
+                message: "no address of \"\(subnet)\" is usable: ranges, exclude, gateway, and the addresses that no"
+                    + " host may have, leave none")
+        }
+        usable = reserved.isEmpty ? configured : configured.subtracting(IPSet(family: subnet.family, ranges: reserved))
+        occupancy = Self.occupancy(pool, subnet: subnet)
+    }
+
+    private static func checkNames(_ pool: IPPool) throws(PoolProblem) {
+        let (name, network, cooldown) = (pool.metadata.name, pool.spec.network, pool.spec.cooldownSeconds)
+        guard name.utf8.count <= maximumNameLength else {
+            throw PoolProblem(
+                field: "metadata.name", message: "\"\(name)\" is longer than \(maximumNameLength) characters")
+        }
+        guard network.isEmpty || AllocationName.isValidNetworkName(network) else {
+            throw PoolProblem(
+                field: "spec.network",
+                message: "\(network.debugDescription) is not a network: lower-case letters, digits and '-', a letter"
+                    + " first, no '-' last, at most 63")
+        }
+        guard cooldown <= maximumCooldownSeconds else {
+            throw PoolProblem(
+                field: "spec.cooldown", message: "\"\(DurationText.text(seconds: cooldown))\" is longer than 24h")
+        }
+    }
+
+    private static func ranges(
+        _ texts: [String], field: String, subnet: IPPrefix
+    ) throws(PoolProblem) -> [IPRange] {
+        var ranges: [IPRange] = []
+        for (index, text) in texts.enumerated() {
+            ranges.append(try PoolText.range(text, field: "\(field)[\(index)]", subnet: subnet))
+        }
+        return ranges
+    }
+
+    private static func gateway(_ text: String, subnet: IPPrefix) throws(PoolProblem) -> IPAddress {
+        let field = "spec.gateway"
+        let gateway = try PoolText.address(text, field: field)
+        try PoolText.check(gateway.family, of: text, field: field, subnet: subnet)
+        guard subnet.contains(gateway) else { throw PoolText.outside(text, field: field, subnet: subnet) }
+        // In IPv6 a subnet has no broadcast address, and its routers do answer to its lowest one (RFC 4291 §2.6.1).
+        if subnet.family == .v4, subnet.length < 31, gateway == subnet.first || gateway == subnet.last {
+            let role = gateway == subnet.first ? "network" : "broadcast"
+            throw PoolProblem(field: field, message: "\"\(text)\" is the \(role) address of the subnet \(subnet)")
+        }
+        return gateway
+    }
+
+    /// A hint that cannot be understood is as good as none.
+    private static func occupancy(_ pool: IPPool, subnet: IPPrefix) -> Occupancy? {
+        guard let status = pool.status, status.observedGeneration == pool.metadata.generation,
+            let window = status.occupancy, let first = IPAddress(window.first), subnet.contains(first)
+        else { return nil }
+        return Occupancy(first: first, bitmap: window.bitmap)
+    }
+}

@@ -1,0 +1,127 @@
+package import IPAMAPI
+package import IPAddressing
+
+/// What the network configuration asks addresses from.
+package enum PoolDemand: Hashable, Sendable {
+    /// IPPools by name, in order of preference within each family: one address for each family that the list names.
+    case named([String])
+    /// Ranges written in the configuration itself: one address for each element, each with its alternatives in order.
+    case inline([[InlinePoolDefinition]])
+}
+
+/// An address written in the configuration, given to every attachment of the network (whereabouts `addresses`).
+package struct StaticAddress: Hashable, Sendable {
+    package var address: IPAddress
+    package var pool: InlinePoolDefinition
+
+    package init(address: IPAddress, pool: InlinePoolDefinition) {
+        self.address = address
+        self.pool = pool
+    }
+}
+
+/// One address to be claimed: the pools it may come from, in order, and the one address that will do, if it must be
+/// that one.
+package struct SlotPlan: Hashable, Sendable {
+    package var pools: [ValidatedPool]
+    package var exact: IPAddress?
+
+    package init(pools: [ValidatedPool], exact: IPAddress? = nil) {
+        self.pools = pools
+        self.exact = exact
+    }
+}
+
+/// Why a request for addresses cannot be met, whatever is free.
+package enum SlotPlanError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// No pool of a family, or of an element of the configuration, can serve: each with its reason.
+    case noUsablePool(family: IPFamily?, reasons: [String])
+    /// A requested address lies outside of every pool that could give it, or there is no slot left for it.
+    case addressRefused(IPAddress, reason: String)
+
+    package var description: String {
+        switch self {
+        case .noUsablePool(let family, let reasons):
+            "no \(family.map { "\($0) " } ?? "")pool can serve: \(reasons.joined(separator: "; "))"
+        case .addressRefused(let address, let reason):
+            "the requested address \(address) cannot be given: \(reason)"
+        }
+    }
+}
+
+extension SlotPlan {
+    /// One slot for each family that the pools name, each with its pools in their order.
+    ///
+    /// A pool that takes no new claims is passed over; a family of which no pool is left is an error, because a pod
+    /// that silently lacks a family is worse than one that waits.
+    package static func slots(forNamed pools: [ValidatedPool]) throws(SlotPlanError) -> [SlotPlan] {
+        var families: [IPFamily] = []
+        for pool in pools where !families.contains(pool.family) { families.append(pool.family) }
+        var slots: [SlotPlan] = []
+        for family in families {
+            slots.append(try slot(from: pools.filter { $0.family == family }, family: family))
+        }
+        return slots
+    }
+
+    /// One slot from alternatives, in their order.
+    package static func slot(
+        from pools: [ValidatedPool], family: IPFamily? = nil
+    ) throws(SlotPlanError) -> SlotPlan {
+        let usable = pools.filter { $0.refusal == nil }
+        guard !usable.isEmpty else {
+            throw .noUsablePool(
+                family: family, reasons: pools.map { "IPPool \"\($0.name)\" \($0.refusal ?? "serves no one")" })
+        }
+        return SlotPlan(pools: usable)
+    }
+
+    /// Gives each requested address the first open slot that has a pool for it.
+    ///
+    /// A requested address is never answered with another one and never given beside one that was not asked for in
+    /// its place, so an address without a slot is an error.
+    package static func assign(_ requested: [IPAddress], to slots: [SlotPlan]) throws(SlotPlanError) -> [SlotPlan] {
+        var slots = slots
+        for address in requested {
+            let fitting = slots.indices.filter { index in
+                slots[index].pools.contains { $0.usable.contains(address) }
+            }
+            guard let slot = fitting.first(where: { slots[$0].exact == nil }) else {
+                throw .addressRefused(
+                    address, reason: fitting.isEmpty ? outside(address, slots) : "more addresses requested than given")
+            }
+            slots[slot].pools.removeAll { !$0.usable.contains(address) }
+            slots[slot].exact = address
+        }
+        return slots
+    }
+
+    private static func outside(_ address: IPAddress, _ slots: [SlotPlan]) -> String {
+        let pools = slots.flatMap(\.pools)
+        guard !pools.isEmpty else { return "the network configuration names no pool" }
+        return pools.map { "IPPool \"\($0.name)\" (\($0.subnet)) \($0.reasonForLacking(address))" }
+            .joined(separator: "; ")
+    }
+}
+
+extension ValidatedPool {
+    /// The name of the allocation of an address: the address, after the network and a dot where there is one.
+    package func allocationName(of address: IPAddress) -> String {
+        network.isEmpty ? address.objectName : "\(network).\(address.objectName)"
+    }
+
+    /// Why the pool takes no new claims, or nil.
+    package var refusal: String? {
+        if isBeingDeleted { return "is being deleted" }
+        if isDisabled { return "is disabled (spec.disabled)" }
+        if usable.isEmpty { return "has no usable address" }
+        return nil
+    }
+
+    func reasonForLacking(_ address: IPAddress) -> String {
+        if address.family != family { return "is of family \(family)" }
+        if !subnet.contains(address) { return "does not contain it" }
+        if address == gateway { return "has it as its gateway" }
+        return "does not allow it (ranges, exclude, network or broadcast address)"
+    }
+}

@@ -1,0 +1,54 @@
+package import IPAMAPI
+import IPAMEngine
+package import IPAddressing
+import JSONText
+import KubernetesCore
+
+/// Who claims: everything that an allocation records of its holder.
+package struct Claimant: Hashable, Sendable {
+    package var attachment: Attachment
+    package var origin: AllocationOrigin
+    package var pod: PodReference?
+    package var node: String
+    package var machineID: String
+
+    package init(
+        attachment: Attachment, origin: AllocationOrigin, pod: PodReference?, node: String, machineID: String
+    ) {
+        self.attachment = attachment
+        self.origin = origin
+        self.pod = pod
+        self.node = node
+        self.machineID = machineID
+    }
+
+    /// The allocation that says that this claimant holds an address of a pool.
+    func spec(_ address: IPAddress, of pool: ValidatedPool, claimedAt: String) -> IPAllocation.Spec {
+        IPAllocation.Spec(
+            state: .bound, origin: origin, pool: pool.name, poolUID: pool.uid, address: address,
+            network: pool.network, node: node, machineID: machineID, attachment: attachment, pod: pod, claim: nil,
+            cooldownSeconds: pool.cooldownSeconds, claimedAt: claimedAt, releasedAt: nil)
+    }
+
+    /// Whether an allocation is held by this very attachment on this very machine.
+    func holds(_ allocation: IPAllocation) -> Bool {
+        attachment == allocation.spec.attachment && node == allocation.spec.node
+            && machineID == allocation.spec.machineID && allocation.spec.state != .cooling
+            && !allocation.metadata.isBeingDeleted
+    }
+}
+
+/// An address that the API server has entered for the claimant.
+package struct HeldAddress: Hashable, Sendable {
+    package var pool: ValidatedPool
+    package var address: IPAddress
+    package var version: ObjectVersion
+
+    package init(pool: ValidatedPool, address: IPAddress, version: ObjectVersion) {
+        self.pool = pool
+        self.address = address
+        self.version = version
+    }
+
+    package var name: String { pool.allocationName(of: address) }
+}

@@ -1,0 +1,189 @@
+import Glibc
+import IPAMAPI
+import JSONText
+package import KubernetesCore
+
+/// The node's own memory of what its attachments hold: one folder, one file an attachment.
+///
+/// - Flow: an ADD writes the names it is about to create, creates them, writes down their versions and returns them. A
+///   DEL leaves a tombstone, releases what the entry names, and removes the entry.
+/// - Guarantees: every file is replaced as a whole. While ``isWhole()`` holds, an attachment without an entry holds
+///   nothing, so that a DEL of it needs no request.
+/// - Assumptions: one journal belongs to one node name and one machine ID; all writers are on this machine.
+/// - Caveats: entries are not forced to the disk, for that would cost every ADD a disk's latency. A power failure may
+///   lose or tear some, and therefore the journal of an earlier boot never counts as whole. Only what a DEL could not
+///   carry out, and said success for, is forced.
+/// - Errors: ``JournalError`` names the file and the system's reason.
+package struct Journal: Sendable {
+    /// How long a tombstone is kept. No ADD lives that long.
+    static let tombstoneLifetimeSeconds = 3600
+    static let sweepIntervalSeconds = 300
+    /// How long a failure to reach the API server makes DELs impatient.
+    static let unreachableMemory: Duration = .seconds(30)
+
+    package let folder: String
+    package let bootID: String
+    /// The node and machine that the journal must have been written for.
+    let owner: JSON
+    let now: @Sendable () -> Moment
+
+    package init(
+        folder: String, bootID: String, node: String, machineID: String, now: @escaping @Sendable () -> Moment
+    ) {
+        self.folder = folder
+        self.bootID = bootID
+        self.owner = [
+            "format": .int(JournalEntry.format), "bootID": .string(bootID), "node": .string(node),
+            "machineID": .string(machineID),
+        ]
+        self.now = now
+    }
+
+    private enum Folder: String, CaseIterable { case entries, tombstones, releasing, pools }
+
+    private func path(_ name: String) -> String { "\(folder)/\(name)" }
+    private func path(_ folder: Folder, _ name: String) -> String { "\(self.folder)/\(folder.rawValue)/\(name)" }
+
+    // MARK: The journal as a whole
+
+    /// Whether every attachment of this node that may hold something has an entry.
+    package func isWhole() throws(JournalError) -> Bool {
+        guard let bytes = try JournalFiles.read(path("generation")), let json = try? JSON(parsing: bytes) else {
+            return false
+        }
+        return json == owner
+    }
+
+    /// Declares the journal whole.
+    func markWhole() throws(JournalError) {
+        try JournalFiles.write(owner.serialized(), to: path("generation"), durably: true)
+    }
+
+    /// Declares that the journal lacks something, so that whoever comes next rebuilds it.
+    func markTorn() throws(JournalError) { try JournalFiles.remove(path("generation")) }
+
+    /// Makes the folders, where they are missing, and proves that they can be written.
+    package func prepare() throws(JournalError) {
+        for sub in Folder.allCases { try JournalFiles.makeFolder(path(sub.rawValue)) }
+    }
+
+    /// Waits for a lock until `deadline`; nil when it is still held elsewhere then.
+    func lock(_ scope: JournalLock.Scope, until deadline: Moment) throws(JournalError) -> JournalLock? {
+        try JournalLock.take(path: path("locks"), scope: scope, deadline: deadline, now: now)
+    }
+
+    // MARK: Entries
+
+    package enum Lookup: Sendable {
+        case absent
+        case entry(JournalEntry)
+        /// The file is there and cannot be understood.
+        case torn(String)
+    }
+
+    package func entry(for digest: String) throws(JournalError) -> Lookup {
+        guard let bytes = try JournalFiles.read(path(.entries, digest)) else { return .absent }
+        do {
+            var entry = try JournalEntry(try JSON(parsing: bytes))
+            if entry.bootID != bootID { entry.outliveBoot() }
+            guard entry.attachment.digest == digest else { return .torn("it describes another attachment") }
+            return .entry(entry)
+        } catch {
+            return .torn("\(error)")
+        }
+    }
+
+    package func write(_ entry: JournalEntry, durably: Bool = false) throws(JournalError) {
+        try JournalFiles.write(
+            entry.json.serialized(), to: path(.entries, entry.attachment.digest), durably: durably)
+    }
+
+    package func removeEntry(for digest: String) throws(JournalError) {
+        try JournalFiles.remove(path(.entries, digest))
+    }
+
+    /// The digests of all attachments that have an entry.
+    package func digests() -> [String] { JournalFiles.names(in: path(Folder.entries.rawValue)) }
+
+    // MARK: Tombstones
+
+    /// Writes down that a DEL of the attachment was made now.
+    func bury(_ digest: String) throws(JournalError) {
+        let tombstone: JSON = ["bootID": .string(bootID), "at": .int(now().nanoseconds)]
+        try JournalFiles.write(tombstone.serialized(), to: path(.tombstones, digest), durably: false)
+    }
+
+    /// Whether a DEL of the attachment was made at or after a moment of this boot.
+    func wasDeleted(_ digest: String, since moment: Moment) throws(JournalError) -> Bool {
+        guard let bytes = try JournalFiles.read(path(.tombstones, digest)), let json = try? JSON(parsing: bytes),
+            json["bootID"]?.string == bootID, let at = json["at"]?.int
+        else { return false }
+        return Moment(nanoseconds: Int64(at)) >= moment
+    }
+
+    /// Removes tombstones that have outlived their use, at most once in a while.
+    func sweep() throws(JournalError) {
+        let marker = path("swept")
+        let wallClock = time(nil)
+        var status = stat()
+        if stat(marker, &status) == 0, (0..<Self.sweepIntervalSeconds).contains(wallClock - status.st_mtim.tv_sec) {
+            return
+        }
+        try JournalFiles.write([], to: marker, durably: false)
+        for name in JournalFiles.names(in: path(Folder.tombstones.rawValue)) {
+            let tombstone = path(.tombstones, name)
+            guard stat(tombstone, &status) == 0 else { continue }
+            if wallClock - status.st_mtim.tv_sec > Self.tombstoneLifetimeSeconds { try JournalFiles.remove(tombstone) }
+        }
+    }
+
+    // MARK: Releases that are still to be made
+
+    /// Puts the attachment on the list of those that a later DEL or the node agent looks at again.
+    func markReleasing(_ digest: String) throws(JournalError) {
+        try JournalFiles.write([], to: path(.releasing, digest), durably: true)
+    }
+
+    func unmarkReleasing(_ digest: String) throws(JournalError) {
+        try JournalFiles.remove(path(.releasing, digest))
+    }
+
+    /// The digests of attachments with something left to release.
+    package func releasing() -> [String] { JournalFiles.names(in: path(Folder.releasing.rawValue)) }
+
+    // MARK: The API server's health, as seen from this node
+
+    /// Remembers that the API server did not answer, or (with false) that it did.
+    func noteUnreachable(_ isUnreachable: Bool) {
+        // A hint that only shortens waiting: failing to write it is not worth an error.
+        if isUnreachable {
+            let note: JSON = ["bootID": .string(bootID), "at": .int(now().nanoseconds)]
+            try? JournalFiles.write(note.serialized(), to: path("unreachable"), durably: false)
+        } else {
+            try? JournalFiles.remove(path("unreachable"))
+        }
+    }
+
+    func wasUnreachableRecently() -> Bool {
+        guard let bytes = try? JournalFiles.read(path("unreachable")), let json = try? JSON(parsing: bytes),
+            json["bootID"]?.string == bootID, let at = json["at"]?.int
+        else { return false }
+        return now() - Moment(nanoseconds: Int64(at)) < Self.unreachableMemory
+    }
+
+    // MARK: What LISTs of pools told
+
+    func scanRecord(pool uid: String) -> JSON? {
+        guard let bytes = try? JournalFiles.read(path(.pools, uid)), let json = try? JSON(parsing: bytes),
+            json["bootID"]?.string == bootID
+        else { return nil }
+        return json
+    }
+
+    func writeScanRecord(_ json: JSON, pool uid: String) {
+        // Lost, it costs another LIST.
+        var json = json
+        json["bootID"] = .string(bootID)
+        try? JournalFiles.write(json.serialized(), to: path(.pools, uid), durably: false)
+    }
+}

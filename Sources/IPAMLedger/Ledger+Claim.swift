@@ -1,0 +1,173 @@
+import IPAMAPI
+import IPAMEngine
+import JSONText
+package import KubernetesCore
+
+/// How an ADD shares out its time.
+package struct ClaimDeadlines: Sendable {
+    /// When the caller must have its answer.
+    package let answer: Moment
+    /// When to stop claiming, so that what was claimed can still be given back before the answer is due.
+    let claims: Moment
+
+    package init(answer: Moment, startedAt: Moment) {
+        self.answer = answer
+        claims = answer - (answer - startedAt) / 5
+    }
+}
+
+extension Ledger {
+    /// Claims every address of an order, or none.
+    ///
+    /// - Flow: under the attachment's lock, read the pod, the pools and what an earlier ADD left behind (one round
+    ///   trip), write down the names, create the allocations side by side (one more), write down their versions, look
+    ///   for a tombstone, return.
+    /// - Guarantees: a second ADD of one attachment returns what the first one holds. A failure leaves nothing claimed;
+    ///   what could not be settled at once stays in the journal for the DEL that follows. A process killed anywhere in
+    ///   between leaves its names in the journal.
+    /// - Errors: every one means that nothing was returned.
+    package mutating func claim(
+        _ order: ClaimOrder, deadlines: ClaimDeadlines
+    ) throws(LedgerError) -> [HeldAddress] {
+        try ensureWhole(deadline: deadlines.claims)
+        let digest = order.attachment.digest
+        let lock = try journaled { () throws(JournalError) in
+            try journal.lock(.attachment(digest: digest), until: deadlines.claims)
+        }
+        guard lock != nil else { throw .busy(order.attachment) }
+        try refuseIfDeleted(order)
+        let leftover = try earlierRecords(digest)
+
+        let situation = try survey(order, leftover: leftover, deadline: deadlines.claims)
+        var slots = try order.slots(situation.pools).map { plan in
+            ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp)
+        }
+        let entry = JournalEntry(
+            attachment: order.attachment, phase: .claiming, since: order.startedAt, bootID: journal.bootID,
+            pod: situation.claimant.pod, netns: order.netns, records: [])
+        // What an earlier ADD left behind and the slots cannot use is given back before anything new is claimed.
+        let surplus = resume(leftover: situation.leftover, in: &slots)
+        let carried = release(surplus, of: order.attachment, mode: .delete, deadline: deadlines.claims).map(\.record)
+        do throws(LedgerError) {
+            return try commit(&slots, entry: entry, carried: carried, order, deadlines: deadlines)
+        } catch {
+            let records = slots.flatMap(\.journalRecords) + carried
+            rollBack(records, entry: entry, deadline: deadlines.answer)
+            throw error
+        }
+    }
+
+    /// Asks the server whether a claim would be served now, and changes nothing.
+    package mutating func rehearse(_ order: ClaimOrder, deadline: Moment) throws(LedgerError) {
+        try journaled { () throws(JournalError) in try journal.prepare() }
+        let situation = try survey(order, leftover: [], deadline: deadline, isDryRun: true)
+        var slots = try order.slots(situation.pools).map { plan in
+            ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp, isDryRun: true)
+        }
+        try run(&slots, deadline: deadline) { _ throws(LedgerError) in }
+    }
+
+    // MARK: Steps
+
+    private func refuseIfDeleted(_ order: ClaimOrder) throws(LedgerError) {
+        let wasDeleted = try journaled { () throws(JournalError) in
+            try journal.wasDeleted(order.attachment.digest, since: order.startedAt)
+        }
+        if wasDeleted { throw .deleted(order.attachment) }
+    }
+
+    private func earlierRecords(_ digest: String) throws(LedgerError) -> [JournalEntry.Record] {
+        try journaled { () throws(JournalError) in
+            switch try journal.entry(for: digest) {
+            case .absent: return []
+            case .entry(let entry):
+                // The attachment is wanted again, so a release that could not be made is not to be made any more.
+                try journal.unmarkReleasing(digest)
+                return entry.records
+            case .torn(let problem):
+                try journal.markTorn()
+                throw JournalError(path: "\(journal.folder)/entries/\(digest)", problem: problem)
+            }
+        }
+    }
+
+    /// Holds what earlier ADDs of this attachment left behind in the slots that it fits; returns the rest.
+    private func resume(
+        leftover: [JournalEntry.Record], in slots: inout [ClaimSlot]
+    ) -> [JournalEntry.Record] {
+        leftover.filter { record in
+            !slots.indices.contains { slots[$0].resume(record) }
+        }
+    }
+
+    /// Claims, and makes sure that what is returned is written down and still wanted.
+    private mutating func commit(
+        _ slots: inout [ClaimSlot], entry: JournalEntry, carried: [JournalEntry.Record], _ order: ClaimOrder,
+        deadlines: ClaimDeadlines
+    ) throws(LedgerError) -> [HeldAddress] {
+        let journal = journal
+        var draft = entry
+        try run(&slots, deadline: deadlines.claims) { slots throws(LedgerError) in
+            draft.records = slots.flatMap(\.journalRecords) + carried
+            try journaled { () throws(JournalError) in try journal.write(draft) }
+        }
+        draft.records = slots.flatMap(\.journalRecords) + carried
+        draft.phase = .bound
+        try journaled { () throws(JournalError) in try journal.write(draft) }
+        try refuseIfDeleted(order)
+        return slots.compactMap(\.held)
+    }
+
+    /// Drives the slots in rounds, the requests of one round side by side, until each one is held.
+    ///
+    /// As soon as one has failed no other one is asked for: a family that cannot be had must not drain the other one.
+    mutating func run(
+        _ slots: inout [ClaimSlot], deadline: Moment,
+        beforeSending: (borrowing [ClaimSlot]) throws(LedgerError) -> Void
+    ) throws(LedgerError) {
+        while true {
+            let now = transport.now()
+            guard now < deadline else { throw timeout(slots) }
+            // What a scan tells may be that nothing is free: every slot has its candidate before any request goes out.
+            for index in slots.indices { try chooseCandidate(of: &slots[index], deadline: deadline) }
+            var requests: [(slot: Int, request: APIRequest)] = []
+            var wakeUp: Moment?
+            for index in slots.indices {
+                switch slots[index].next(now: now, remaining: deadline - now) {
+                case .send(let request): requests.append((index, request))
+                case .wait(let until): wakeUp = min(wakeUp ?? until, until)
+                case .finished: break
+                }
+            }
+            if requests.isEmpty {
+                guard let wakeUp else { return }
+                transport.sleep(until: min(wakeUp, deadline))
+                continue
+            }
+            try beforeSending(slots)
+            let replies = transport.perform(requests.map(\.request), deadline: deadline)
+            for ((index, request), reply) in zip(requests, replies) {
+                let wasSentTwice = (try? reply.get())?.wasSentTwice ?? false
+                slots[index].receive(
+                    interpret(reply, to: request), wasSentTwice: wasSentTwice, now: transport.now(), using: &generator)
+            }
+        }
+    }
+
+    private mutating func chooseCandidate(of slot: inout ClaimSlot, deadline: Moment) throws(LedgerError) {
+        slot.choose(using: &generator)
+        while case .needsScan(let source, let scope) = slot.state {
+            slot.learn(try scan(slot.sources[source].pool, scope, deadline: deadline), source: source)
+            slot.choose(using: &generator)
+        }
+        if let failure = slot.failure { throw failure }
+    }
+
+    private func timeout(_ slots: [ClaimSlot]) -> LedgerError {
+        for slot in slots {
+            if let failure = slot.failure { return failure }
+            if let error = slot.lastError { return .api(error, attempts: slot.creates) }
+        }
+        return .deadline("\(slots.reduce(0) { $0 + $1.creates }) creates were tried")
+    }
+}

@@ -1,0 +1,77 @@
+import IPAMAPI
+import JSONText
+package import KubernetesCore
+
+extension Ledger {
+    /// Makes sure that every attachment of this node that holds something has an entry in the journal.
+    ///
+    /// A journal that is missing, damaged, or of an earlier boot is rebuilt once for the node: one consistent LIST of
+    /// the node's allocations, under a lock. Costs one file read otherwise.
+    package func ensureWhole(deadline: Moment) throws(LedgerError) {
+        if try journaled({ () throws(JournalError) in try journal.isWhole() }) { return }
+        try journaled { () throws(JournalError) in try journal.prepare() }
+        let lock = try journaled { () throws(JournalError) in try journal.lock(.node, until: deadline) }
+        guard lock != nil else { throw .deadline("another process was rebuilding the journal in \(journal.folder)") }
+        if try journaled({ () throws(JournalError) in try journal.isWhole() }) { return }
+
+        log.log(.info, "rebuilding the journal", [("folder", journal.folder)])
+        let allocations = try allocations(
+            selector: "\(LabelKey.node)=\(LabelValue.fitting(node))", deadline: deadline)
+        var held: [String: [IPAllocation]] = [:]
+        for allocation in allocations where allocation.spec.node == node && allocation.spec.machineID == machineID {
+            guard let attachment = allocation.spec.attachment else { continue }
+            held[attachment.digest, default: []].append(allocation)
+        }
+        for digest in Set(journal.digests()).union(held.keys) {
+            try journaled { () throws(JournalError) in try reconcile(digest, held[digest] ?? []) }
+        }
+        try journaled { () throws(JournalError) in try journal.markWhole() }
+        log.log(.info, "rebuilt the journal", [("attachments", "\(held.count)")])
+    }
+
+    /// Brings one entry in line with what the ledger shows, and drops a torn one that it does not know.
+    private func reconcile(_ digest: String, _ held: [IPAllocation]) throws(JournalError) {
+        // Whoever holds the lock writes this entry itself.
+        guard try journal.lock(.attachment(digest: digest), until: transport.now()) != nil else { return }
+        let found: JournalEntry?
+        switch try journal.entry(for: digest) {
+        case .entry(let entry): found = entry
+        case .absent: found = nil
+        case .torn:
+            try journal.removeEntry(for: digest)
+            found = nil
+        }
+        if let found, held.isEmpty, found.isOfEarlierBoot(than: journal.bootID) {
+            // Nothing of an earlier boot is still under way, and the ledger shows nothing.
+            try journal.removeEntry(for: digest)
+            return try journal.unmarkReleasing(digest)
+        }
+        guard let attachment = found?.attachment ?? held.first?.spec.attachment else { return }
+        var entry =
+            found
+            ?? JournalEntry(
+                attachment: attachment, phase: .bound, since: Moment(nanoseconds: .min), bootID: journal.bootID,
+                pod: held.first?.spec.pod, records: [])
+        for allocation in held where !entry.records.contains(where: { $0.name == allocation.metadata.name }) {
+            entry.records.append(JournalEntry.Record(allocation))
+        }
+        entry.isIncomplete = false
+        if entry != found { try journal.write(entry) }
+    }
+
+    /// A consistent LIST. Objects that do not decode hold nothing that could be told apart, and are left out.
+    func allocations(selector: String, deadline: Moment) throws(LedgerError) -> [IPAllocation] {
+        let request = APIRequest.list(.ipAllocations, options: ListOptions(labelSelector: selector))
+        let list = try ask([request], deadline: deadline)[0].orThrow()
+        return (list["items"]?.array ?? []).compactMap { item in
+            do {
+                return try IPAllocation(item)
+            } catch {
+                log.log(
+                    .warning, "allocation does not decode",
+                    [("allocation", item["metadata"]?["name"]?.string ?? ""), ("problem", "\(error)")])
+                return nil
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+package import IPAMAPI
+import JSONText
+package import KubernetesCore
+
+/// How a DEL shares out its time. A pod's end waits for it.
+package struct ReleaseBudget: Sendable {
+    /// For the release itself.
+    package var release: Duration = .seconds(3)
+    /// The same, while the API server was found unreachable a moment ago.
+    package var impatient: Duration = .milliseconds(300)
+    /// For releases that earlier DELs could not make.
+    package var followUp: Duration = .milliseconds(500)
+    /// The most of those that one DEL looks at.
+    package var followUpCount = 4
+
+    package init() {}
+}
+
+extension Ledger {
+    /// Releases everything that an attachment holds, or writes down that it is to be released.
+    ///
+    /// - Flow: under the attachment's lock leave a tombstone, release what the journal names, on condition of the
+    ///   versions that it kept, and forget it. What cannot be settled in time stays in the journal, on disk, marked.
+    /// - Guarantees: after success the address is free, cooling, or marked; a claim that is still under way finds the
+    ///   tombstone and takes itself back. A second call finds no entry and makes no request.
+    /// - Parameter wasReturned: Whether the attachment's addresses were given to anyone, and must cool.
+    /// - Errors: only where the release could neither be made nor written down.
+    package mutating func delete(
+        _ attachment: Attachment, wasReturned: Bool = true, budget: ReleaseBudget = ReleaseBudget()
+    ) throws(LedgerError) {
+        let patience = journal.wasUnreachableRecently() ? budget.impatient : budget.release
+        let deadline = transport.now() + patience
+        do throws(LedgerError) {
+            try ensureWhole(deadline: deadline)
+        } catch {
+            return try deleteBlindly(attachment, because: error, deadline: deadline)
+        }
+        let digest = attachment.digest
+        let lock = try journaled { () throws(JournalError) in
+            try journal.lock(.attachment(digest: digest), until: deadline)
+        }
+        try journaled { () throws(JournalError) in try journal.bury(digest) }
+        guard lock != nil else {
+            // The ADD that holds the lock finds the tombstone. Should it be killed first, the mark leads back here.
+            log.log(.warning, "attachment is busy, release left to its ADD", [("attachment", "\(attachment)")])
+            return try journaled { () throws(JournalError) in try journal.markReleasing(digest) }
+        }
+        switch try journaled({ () throws(JournalError) in try journal.entry(for: digest) }) {
+        case .absent:
+            log.log(.debug, "nothing is held", [("attachment", "\(attachment)")])
+            return
+        case .torn(let problem):
+            log.log(.error, "journal entry is torn", [("entry", digest), ("problem", problem)])
+            try journaled { () throws(JournalError) in try journal.markTorn() }
+            return try deleteByLabel(attachment, deadline: deadline)
+        case .entry(var entry):
+            if !wasReturned { entry.phase = .claiming }
+            let left = release(entry.records, of: attachment, mode: entry.releaseMode, deadline: deadline)
+            try settle(entry, left: left)
+            journal.noteUnreachable(left.contains { $0.wasUnreachable })
+            guard left.isEmpty else { return }
+        }
+        carryOutReleases(limit: budget.followUpCount, deadline: transport.now() + budget.followUp)
+        // A hint that could not be tidied up is no reason to fail.
+        try? journal.sweep()
+    }
+
+    /// Releases names side by side; returns those that could not be settled before the deadline.
+    func release(
+        _ records: [JournalEntry.Record], of attachment: Attachment, mode: ReleaseMode, deadline: Moment
+    ) -> [Release] {
+        let transport = transport
+        var releases = records.map { record in
+            Release(
+                record, of: attachment, machineID: machineID, mode: mode, releasedAt: timestamp,
+                now: { transport.now() })
+        }
+        transport.drive(&releases, deadline: deadline) { _ in }
+        for release in releases {
+            let metadata = [("attachment", "\(attachment)"), ("allocation", release.record.name)]
+            if let error = release.error {
+                log.log(.warning, "release is not settled", metadata + [("error", "\(error)")])
+            } else {
+                log.log(.info, "released", metadata)
+            }
+        }
+        return releases.filter { !$0.isSettled }
+    }
+
+    /// Forgets an entry, or keeps of it what is left to release.
+    func settle(_ entry: JournalEntry, left: [Release]) throws(LedgerError) {
+        let digest = entry.attachment.digest
+        try journaled { () throws(JournalError) in
+            if left.isEmpty {
+                try journal.removeEntry(for: digest)
+                try journal.unmarkReleasing(digest)
+            } else {
+                var entry = entry
+                entry.records = left.map(\.record)
+                try journal.write(entry, durably: true)
+                try journal.markReleasing(digest)
+            }
+        }
+    }
+
+    /// Makes releases that earlier calls could only write down, as many as the time allows.
+    package mutating func carryOutReleases(limit: Int, deadline: Moment) {
+        for digest in journal.releasing().shuffled(using: &generator).prefix(limit) {
+            guard transport.now() < deadline else { return }
+            do throws(LedgerError) {
+                try carryOutRelease(digest, deadline: deadline)
+            } catch {
+                log.log(.warning, "earlier release failed again", [("entry", digest), ("error", "\(error)")])
+            }
+        }
+    }
+
+    private func carryOutRelease(_ digest: String, deadline: Moment) throws(LedgerError) {
+        // Whoever holds the lock is at work on this very attachment.
+        let lock = try journaled { () throws(JournalError) in
+            try journal.lock(.attachment(digest: digest), until: transport.now())
+        }
+        guard lock != nil else { return }
+        switch try journaled({ () throws(JournalError) in try journal.entry(for: digest) }) {
+        case .absent:
+            try journaled { () throws(JournalError) in try journal.unmarkReleasing(digest) }
+        case .torn:
+            try journaled { () throws(JournalError) in try journal.markTorn() }
+        case .entry(let entry) where entry.isIncomplete:
+            // Only a rebuild can tell what it holds, and one will run before the next ADD or DEL.
+            try journaled { () throws(JournalError) in try journal.markTorn() }
+        case .entry(let entry):
+            try settle(
+                entry,
+                left: release(entry.records, of: entry.attachment, mode: entry.releaseMode, deadline: deadline))
+        }
+    }
+
+    // MARK: Without a journal
+
+    /// A DEL while the journal cannot be made whole: the API server does not answer, or the disk is full.
+    private func deleteBlindly(
+        _ attachment: Attachment, because error: LedgerError, deadline: Moment
+    ) throws(LedgerError) {
+        log.log(.warning, "journal is not whole", [("attachment", "\(attachment)"), ("error", "\(error)")])
+        do throws(LedgerError) {
+            if case .journal = error { return try deleteByLabel(attachment, deadline: deadline) }
+            let digest = attachment.digest
+            journal.noteUnreachable(true)
+            try journaled { () throws(JournalError) in
+                try journal.bury(digest)
+                if case .absent = try journal.entry(for: digest) {
+                    let unknown = JournalEntry(
+                        attachment: attachment, phase: .bound, since: transport.now(), bootID: journal.bootID,
+                        records: [], isIncomplete: true)
+                    try journal.write(unknown, durably: true)
+                }
+                try journal.markReleasing(digest)
+            }
+        } catch let second {
+            if case .journal = second { throw error }
+            throw second
+        }
+    }
+
+    /// Asks the ledger itself what the attachment holds.
+    private func deleteByLabel(_ attachment: Attachment, deadline: Moment) throws(LedgerError) {
+        let selector = "\(LabelKey.attachment)=\(attachment.digest)"
+        let records = try allocations(selector: selector, deadline: deadline)
+            .filter { $0.spec.attachment == attachment && $0.spec.machineID == machineID }
+            .map { JournalEntry.Record($0) }
+        let left = release(records, of: attachment, mode: .cool, deadline: deadline)
+        if let error = left.first?.error { throw error }
+        try? journal.removeEntry(for: attachment.digest)
+    }
+
+    // MARK: After a failed claim
+
+    /// Takes back what a failed claim holds or may come to hold; what cannot be settled is left in the journal.
+    func rollBack(
+        _ records: [JournalEntry.Record], entry: JournalEntry, deadline: Moment
+    ) {
+        let left = release(records, of: entry.attachment, mode: .delete, deadline: deadline)
+        do throws(LedgerError) {
+            try settle(entry, left: left)
+        } catch {
+            // The entry that names them is on disk since before they were created.
+            log.log(.error, "roll-back could not be written down", [("error", "\(error)")])
+        }
+    }
+}
+
+extension JournalEntry {
+    /// Addresses that were never returned have not been used by anyone.
+    var releaseMode: ReleaseMode { phase == .claiming ? .delete : .cool }
+}

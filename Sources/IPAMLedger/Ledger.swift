@@ -1,0 +1,29 @@
+package import KubernetesCore
+
+/// The claims and releases of one node at the API server, with the journal that lets them survive a crash.
+///
+/// One value serves one thread: it drives one connection. Any number of processes may work on one journal.
+package struct Ledger {
+    package let transport: any Transport
+    package let journal: Journal
+    package let node: String
+    package let machineID: String
+    package let log: any LedgerLog
+    /// Seconds since 1970-01-01 UTC. Only for the times that people read; decisions go by the transport's clock.
+    let wallClock: @Sendable () -> Int64
+    var generator = SystemRandomNumberGenerator()
+
+    package init(
+        transport: any Transport, journal: Journal, node: String, machineID: String, log: any LedgerLog,
+        wallClock: @escaping @Sendable () -> Int64
+    ) {
+        self.transport = transport
+        self.journal = journal
+        self.node = node
+        self.machineID = machineID
+        self.log = log
+        self.wallClock = wallClock
+    }
+
+    var timestamp: String { Timestamp.rfc3339(secondsSince1970: wallClock()) }
+}

@@ -1,0 +1,62 @@
+package import IPAMAPI
+package import IPAMEngine
+import IPAddressing
+import JSONText
+package import KubernetesCore
+
+/// Why the ledger could not do what was asked. Nothing is claimed where one of these is thrown.
+package enum LedgerError: Error, Sendable, CustomStringConvertible {
+    /// The API server refused, failed or did not answer, with what was tried before.
+    case api(APIError, attempts: Int)
+    /// The deadline passed; the text says what was under way.
+    case deadline(String)
+    /// A pool that the configuration names cannot serve.
+    case poolUnusable(String)
+    /// No pool of a slot has an address left.
+    case exhausted([PoolFill])
+    /// A requested address cannot be given.
+    case addressRefused(String)
+    /// The pod is gone, or another one has its name.
+    case podChanged(String)
+    /// A DEL of the attachment came while the ADD was under way.
+    case deleted(Attachment)
+    /// Another ADD or DEL of the same attachment is still under way.
+    case busy(Attachment)
+    /// The ledger does not say what the sandbox holds (CHECK).
+    case notHeld(String)
+    /// An object that cannot be understood, edited by hand or written by something else.
+    case malformed(name: String, problem: String)
+    /// The node's journal cannot be read or written.
+    case journal(JournalError)
+
+    /// How full a pool was when it had nothing to give.
+    package struct PoolFill: Hashable, Sendable, CustomStringConvertible {
+        package var pool: String
+        package var counts: PoolCounts
+
+        package init(pool: String, counts: PoolCounts) {
+            self.pool = pool
+            self.counts = counts
+        }
+
+        package var description: String {
+            let usable = counts.usable == .max ? "more than 2^127" : String(counts.usable)
+            return "IPPool \"\(pool)\": \(usable) usable addresses, \(counts.allocated) allocated,"
+                + " \(counts.held) held by claims, \(counts.cooling) cooling"
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .api(let error, let attempts): attempts > 1 ? "\(error) (after \(attempts) attempts)" : "\(error)"
+        case .deadline(let text): "deadline passed: \(text)"
+        case .poolUnusable(let text), .addressRefused(let text), .podChanged(let text), .notHeld(let text): text
+        case .exhausted(let fills):
+            "no address is free: \(fills.map(\.description).joined(separator: "; "))"
+        case .deleted(let attachment): "\(attachment) was deleted while its ADD was under way"
+        case .busy(let attachment): "another ADD or DEL of \(attachment) is still under way"
+        case .malformed(let name, let problem): "IPAllocation \"\(name)\" is malformed: \(problem)"
+        case .journal(let error): "\(error)"
+        }
+    }
+}

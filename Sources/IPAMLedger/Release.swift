@@ -1,0 +1,108 @@
+import IPAMAPI
+import JSONText
+import KubernetesCore
+
+/// What becomes of an address when its attachment is gone.
+enum ReleaseMode: Hashable, Sendable {
+    /// Never returned in a result, so nobody has used it: deleted.
+    case delete
+    /// In use until a moment ago: nobody gets it before its cooldown is over. Deleted where that is zero.
+    case cool
+}
+
+/// The release of one name, on condition that this attachment still holds it.
+///
+/// - Flow: write on condition of the version that the journal kept; where there is none, or it is stale, read the
+///   allocation and compare the attachment.
+/// - Guarantees: an allocation that names another attachment, another machine or none is left as it is.
+/// - Assumptions: the attachment's lock is held.
+/// - Caveats: while a create of the name may still be committed, its absence settles nothing: ``isSettled`` stays false.
+/// - Errors: ``error`` tells what kept an unsettled name from being settled.
+struct Release: Conversation {
+    let record: JournalEntry.Record
+    private let now: () -> Moment
+    private var swap: CompareAndSwap
+
+    init(
+        _ record: JournalEntry.Record, of attachment: Attachment, machineID: String, mode: ReleaseMode,
+        releasedAt: String, now: @escaping () -> Moment
+    ) {
+        self.record = record
+        self.now = now
+        let holder = Holder(attachment: attachment, machineID: machineID)
+        let isDeleted = mode == .delete || record.cooldownSeconds == 0
+        swap = CompareAndSwap(
+            .ipAllocations, name: record.name, starting: record.version.map { holder.remembered(record.name, $0) }
+        ) { object in
+            guard holder.isNamed(in: object) else { return .leave }
+            if isDeleted { return .delete }
+            let metadata = try ObjectMetadata(try JSONFields(object))
+            return .patch(
+                .merge(
+                    IPAllocation.releasePatch(
+                        at: releasedAt, uid: metadata.uid, resourceVersion: metadata.resourceVersion)))
+        }
+    }
+
+    mutating func next(remaining: Duration) -> ConversationStep { swap.next(remaining: remaining) }
+
+    mutating func receive(_ result: Result<JSON, APIError>, wasSentTwice: Bool) {
+        swap.receive(result, wasSentTwice: wasSentTwice)
+    }
+
+    /// Whether nothing of this name is, or can come to be, held by the attachment.
+    var isSettled: Bool {
+        switch swap.result {
+        case .success(.done): true
+        // An absent name, or one that somebody else holds now, may still become ours.
+        case .success(.gone), .success(.left): record.version != nil || !mayStillCommit
+        case .failure, nil: false
+        }
+    }
+
+    private var mayStillCommit: Bool { record.mayCommitUntil.map { now() < $0 } ?? false }
+
+    var error: LedgerError? {
+        if isSettled { return nil }
+        if case .failure(let error) = swap.result {
+            if let error = error as? APIError { return .api(error, attempts: swap.attempts) }
+            return .malformed(name: record.name, problem: "\(error)")
+        }
+        if let error = swap.lastError { return .api(error, attempts: swap.attempts) }
+        return .deadline("the create of IPAllocation \"\(record.name)\" may still be committed")
+    }
+
+    /// Whether the API server could not be asked, as opposed to an answer that leaves the name open.
+    var wasUnreachable: Bool {
+        if case .transport = swap.lastError { return swap.result == nil || !isSettled }
+        return swap.attempts == 0
+    }
+}
+
+/// Who an allocation must name to be released. Compared on the raw object, for one that was edited by hand into
+/// something that does not decode can still say whose it is.
+private struct Holder {
+    var attachment: Attachment
+    var machineID: String
+
+    func isNamed(in object: JSON) -> Bool {
+        guard object["metadata"]?["deletionTimestamp"]?.string == nil, let spec = object["spec"],
+            let found = spec["attachment"]
+        else { return false }
+        return spec["machineID"]?.string == machineID
+            && found["containerID"]?.string == attachment.containerID
+            && found["interface"]?.string == attachment.interface
+            && found["networkName"]?.string == attachment.networkName
+    }
+
+    /// The allocation as the journal remembers it.
+    func remembered(_ name: String, _ version: ObjectVersion) -> JSON {
+        [
+            "metadata": [
+                "name": .string(name), "uid": .string(version.uid),
+                "resourceVersion": .string(version.resourceVersion),
+            ],
+            "spec": ["machineID": .string(machineID), "attachment": attachment.json],
+        ]
+    }
+}

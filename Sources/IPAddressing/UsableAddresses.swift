@@ -1,0 +1,42 @@
+/// The addresses that may be given to a pod.
+///
+/// From the ranges, or the whole subnet when there are none, are taken away:
+///
+/// | Address | When | Why |
+/// |---|---|---|
+/// | network and broadcast address | IPv4, length up to 30 | RFC 1122 §3.2.1.3; a /31 has neither (RFC 3021) |
+/// | all-zero host | IPv6, length up to 126 | subnet-router anycast (RFC 4291 §2.6.1); not in a /127 (RFC 6164) |
+/// | the gateway | always | someone else's |
+/// | the excluded ranges | always | the user's wish |
+///
+/// What lies outside the subnet, or is of another family, is no part of the result and takes nothing away.
+///
+/// - Parameters:
+///   - subnet: The on-link prefix.
+///   - ranges: Where to allocate. Empty: the whole subnet.
+///   - exclude: Where not to.
+///   - gateway: The router's address.
+package func usableAddresses(
+    subnet: IPPrefix, ranges: [IPRange] = [], exclude: [IPRange] = [], gateway: IPAddress? = nil
+) -> IPSet {
+    var usable = IPSet(subnet.range)
+    if !ranges.isEmpty {
+        usable.intersect(IPSet(family: subnet.family, ranges: ranges))
+    }
+    switch subnet.family {
+    case .v4 where subnet.length < 31:
+        usable.subtract(subnet.first)
+        usable.subtract(subnet.last)
+    case .v6 where subnet.length < 127:
+        usable.subtract(subnet.first)
+    case .v4, .v6:
+        break
+    }
+    if let gateway {
+        usable.subtract(gateway)
+    }
+    if !exclude.isEmpty {
+        usable.subtract(IPSet(family: subnet.family, ranges: exclude))
+    }
+    return usable
+}

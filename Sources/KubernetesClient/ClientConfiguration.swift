@@ -1,0 +1,102 @@
+/// How to reach an API server and what to show it.
+///
+/// No textual form of it holds the token or the private key.
+package struct ClientConfiguration: Sendable {
+    package var server: ServerAddress
+    /// The only certificates that the server's may be signed by: those of the machine are not trusted. Needed for
+    /// https.
+    package var caPEM: [UInt8]?
+    package var clientCertificatePEM: [UInt8]?
+    package var clientKeyPEM: [UInt8]?
+    /// Read once: a file that is renewed has to be loaded again.
+    package var token: String?
+    /// The name that the server's certificate must carry where that is not the host of `server`.
+    package var tlsServerName: String?
+    /// No environment variable sets a proxy.
+    package var proxyURL: String?
+    package var userAgent: String
+
+    package init(
+        server: ServerAddress, caPEM: [UInt8]? = nil, clientCertificatePEM: [UInt8]? = nil,
+        clientKeyPEM: [UInt8]? = nil, token: String? = nil, tlsServerName: String? = nil, proxyURL: String? = nil,
+        userAgent: String = "berth"
+    ) {
+        self.server = server
+        self.caPEM = caPEM
+        self.clientCertificatePEM = clientCertificatePEM
+        self.clientKeyPEM = clientKeyPEM
+        self.token = token
+        self.tlsServerName = tlsServerName
+        self.proxyURL = proxyURL
+        self.userAgent = userAgent
+    }
+}
+
+extension ClientConfiguration: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    private var summary: KeyValuePairs<String, String> {
+        [
+            "server": server.url,
+            "caPEM": Self.size(caPEM),
+            "clientCertificatePEM": Self.size(clientCertificatePEM),
+            "clientKeyPEM": clientKeyPEM == nil ? "none" : "redacted",
+            "token": token == nil ? "none" : "redacted",
+            "tlsServerName": tlsServerName ?? "none",
+            "proxyURL": proxyURL == nil ? "none" : "redacted",  // may hold a password
+            "userAgent": userAgent,
+        ]
+    }
+
+    private static func size(_ bytes: [UInt8]?) -> String { bytes.map { "\($0.count) bytes" } ?? "none" }
+
+    package var description: String {
+        "ClientConfiguration(" + summary.map { "\($0.key): \($0.value)" }.joined(separator: ", ") + ")"
+    }
+
+    package var debugDescription: String { description }
+
+    package var customMirror: Mirror {
+        Mirror(self, children: summary.map { (label: $0.key, value: $0.value as Any) }, displayStyle: .struct)
+    }
+}
+
+/// Checks of what a file holds, with errors that name it.
+enum Credentials {
+    /// A bearer token (RFC 6750, section 2.1), trimmed of white space. It becomes part of a header, so that nothing
+    /// outside printable ASCII may be in it.
+    static func token(_ bytes: [UInt8], source: String) throws(ConfigurationError) -> String {
+        func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+        let start = bytes.firstIndex { !isSpace($0) } ?? bytes.endIndex
+        let end = (bytes.lastIndex { !isSpace($0) } ?? start - 1) + 1
+        let trimmed = bytes[start..<end]
+        guard !trimmed.isEmpty else { throw ConfigurationError(.invalid, "\(source): the token is empty") }
+        guard trimmed.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            throw ConfigurationError(
+                .invalid, "\(source): the token contains white space, control or non-ASCII characters")
+        }
+        return String(decoding: trimmed, as: UTF8.self)
+    }
+
+    static func certificates(_ bytes: [UInt8], source: String) throws(ConfigurationError) -> [UInt8] {
+        guard contains(bytes, "-----BEGIN CERTIFICATE-----") else {
+            throw ConfigurationError(.invalid, "\(source): no certificate in PEM form")
+        }
+        return bytes
+    }
+
+    static func privateKey(_ bytes: [UInt8], source: String) throws(ConfigurationError) -> [UInt8] {
+        guard contains(bytes, "PRIVATE KEY-----") else {
+            throw ConfigurationError(.invalid, "\(source): no private key in PEM form")
+        }
+        // OpenSSL would ask for the pass phrase at the terminal.
+        guard !contains(bytes, "ENCRYPTED") else {
+            throw ConfigurationError(.unsupported, "\(source): the private key is encrypted; give it without pass phrase")
+        }
+        return bytes
+    }
+
+    private static func contains(_ bytes: [UInt8], _ text: StaticString) -> Bool {
+        text.withUTF8Buffer { pattern in
+            bytes.indices.contains { bytes[$0...].starts(with: pattern) }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+/// Why there is no configuration. The message names the file, what is wrong with it and what to do about it.
+package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+    package enum Kind: String, Sendable {
+        /// A file is missing, or cannot be read.
+        case unreadable
+        case notJSON
+        case yaml
+        /// Something is missing, or has a value that it must not have.
+        case invalid
+        /// A feature of kubeconfig files that Berth does not have.
+        case unsupported
+    }
+
+    package let kind: Kind
+    package let message: String
+
+    package init(_ kind: Kind, _ message: String) {
+        self.kind = kind
+        self.message = message
+    }
+
+    package var description: String { message }
+}
