@@ -19,7 +19,7 @@ struct Plugin: CNIPlugin {
         let deadline = startedAt + node.timeout
         var ledger = try ledger(node, request.trace, Self.connection(node))
         let order = ClaimOrder(
-            attachment: request.attachment, pod: try request.args.pod, netns: Self.sandbox(request.netns),
+            attachment: request.attachment, pod: try request.args.pod, netns: Host.sandbox(request.netns),
             demand: addresses.demand, staticAddresses: addresses.staticAddresses,
             requested: request.requestedAddresses.map(\.address), startedAt: startedAt)
         let held = try ledger.logged("ADD", order.attachment) { ledger throws(LedgerError) in
@@ -126,26 +126,14 @@ struct Plugin: CNIPlugin {
     ) throws(CNIError) -> Ledger {
         let machineID = try node.machineID()
         let journal = Journal(
-            folder: node.journalFolder, bootID: Self.bootID, node: node.nodeName, machineID: machineID,
+            folder: node.journalFolder, bootID: Host.bootID, node: node.nodeName, machineID: machineID,
             now: { Moment.now() })
         return Ledger(
             transport: transport, journal: journal, node: node.nodeName, machineID: machineID,
             log: PluginLog(level: node.logLevel, file: node.logFile, traceID: trace?.traceID),
-            wallClock: { Int64(time(nil)) })
+            isHostAddress: Host.owns, wallClock: { Int64(time(nil)) })
     }
 
-    /// Without it, as in a sandbox without /proc, every boot looks like the same one.
-    private static var bootID: String {
-        let content = try? FileContents.read("/proc/sys/kernel/random/boot_id")
-        return String(decoding: content ?? [], as: UTF8.self).filter { !$0.isWhitespace }
-    }
-
-    private static func sandbox(_ path: String?) -> SandboxNamespace? {
-        guard let path else { return nil }
-        var status = Glibc.stat()
-        guard stat(path, &status) == 0 else { return nil }
-        return SandboxNamespace(path: path, inode: UInt64(status.st_ino))
-    }
 }
 
 extension Ledger {

@@ -108,7 +108,7 @@ extension IPPool.Status {
         json["free"] = free.map { .int($0) }
         json["occupancy"] = occupancy?.json
         if !reserved.isEmpty { json["reserved"] = .strings(reserved) }
-        json["observedGeneration"] = .int(observedGeneration)
+        if observedGeneration != 0 { json["observedGeneration"] = .int(observedGeneration) }
         if !conditions.isEmpty { json["conditions"] = .array(conditions.map(\.json)) }
         return json
     }

@@ -210,6 +210,21 @@ struct ClaimSlot: Sendable {
         state = .failed(.exhausted(sources.map { LedgerError.PoolFill(pool: $0.pool.name, counts: $0.counts) }))
     }
 
+    /// The address that was chosen and that no request was made for yet.
+    var freshCandidate: IPAddress? {
+        if case .creating(let candidate, mayExist: false) = state, unsettled == nil { candidate.address } else { nil }
+    }
+
+    /// Gives up the fresh candidate, for it is an address of the node itself.
+    mutating func avoid(_ address: IPAddress) {
+        guard case .creating(let candidate, _) = state else { return }
+        guard exact == nil else {
+            state = .failed(.addressRefused("the requested address \(address) is one of this node's own"))
+            return
+        }
+        strike(candidate)
+    }
+
     /// Takes in what a LIST of a source's pool told.
     mutating func learn(_ scan: PoolScan, source: Int) {
         sources[source].learn(scan)

@@ -67,9 +67,17 @@ package struct Journal: Sendable {
         for sub in Folder.allCases { try JournalFiles.makeFolder(path(sub.rawValue)) }
     }
 
-    /// Waits for a lock until `deadline`; nil when it is still held elsewhere then.
-    func lock(_ scope: JournalLock.Scope, until deadline: Moment) throws(JournalError) -> JournalLock? {
-        try JournalLock.take(path: path("locks"), scope: scope, deadline: deadline, now: now)
+    /// Runs `body` under a lock; nil when that is still held elsewhere at `deadline`.
+    package func withLock<Value>(
+        _ scope: JournalLock.Scope, until deadline: Moment, _ body: () throws(LedgerError) -> Value
+    ) throws(LedgerError) -> Value? {
+        let lock = try journaled { () throws(JournalError) in
+            try JournalLock.take(path: path("locks"), scope: scope, deadline: deadline, now: now)
+        }
+        guard let lock else { return nil }
+        let result = Result { () throws(LedgerError) in try body() }
+        lock.drop()
+        return try result.get()
     }
 
     // MARK: Entries

@@ -30,15 +30,21 @@ extension Ledger {
         _ order: ClaimOrder, deadlines: ClaimDeadlines
     ) throws(LedgerError) -> [HeldAddress] {
         try ensureWhole(deadline: deadlines.claims)
-        let digest = order.attachment.digest
-        let lock = try journaled { () throws(JournalError) in
-            try journal.lock(.attachment(digest: digest), until: deadlines.claims)
+        let scope = JournalLock.Scope.attachment(digest: order.attachment.digest)
+        let held = try journal.withLock(scope, until: deadlines.claims) { () throws(LedgerError) in
+            try claimAlone(order, deadlines: deadlines)
         }
-        guard lock != nil else { throw .busy(order.attachment) }
-        try refuseIfDeleted(order)
-        let leftover = try earlierRecords(digest)
+        guard let held else { throw .busy(order.attachment) }
+        return held
+    }
 
-        let situation = try survey(order, leftover: leftover, deadline: deadlines.claims)
+    /// The claim proper, while no other ADD or DEL of the attachment is under way.
+    private mutating func claimAlone(
+        _ order: ClaimOrder, deadlines: ClaimDeadlines
+    ) throws(LedgerError) -> [HeldAddress] {
+        try refuseIfDeleted(order)
+        let earlier = try earlierEntry(order.attachment.digest)
+        let situation = try survey(order, leftover: earlier?.records ?? [], deadline: deadlines.claims)
         var slots = try order.slots(situation.pools).map { plan in
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp)
         }
@@ -47,12 +53,19 @@ extension Ledger {
             pod: situation.claimant.pod, netns: order.netns, records: [])
         // What an earlier ADD left behind and the slots cannot use is given back before anything new is claimed.
         let surplus = resume(leftover: situation.leftover, in: &slots)
-        let carried = release(surplus, of: order.attachment, mode: .delete, deadline: deadlines.claims).map(\.record)
+        let carried = release(
+            surplus, of: order.attachment, mode: earlier?.releaseMode ?? .delete, deadline: deadlines.claims
+        ).map(\.record)
         do throws(LedgerError) {
             return try commit(&slots, entry: entry, carried: carried, order, deadlines: deadlines)
         } catch {
-            let records = slots.flatMap(\.journalRecords) + carried
-            rollBack(records, entry: entry, deadline: deadlines.answer)
+            // What an earlier ADD returned may be in use: only a DEL takes that away.
+            var inUse: Set<String> = []
+            if earlier?.phase == .bound, !error.isDeletion {
+                inUse = Set(situation.leftover.filter { $0.version != nil }.map(\.name))
+            }
+            rollBack(
+                slots.flatMap(\.journalRecords) + carried, keeping: inUse, entry: entry, deadline: deadlines.answer)
             throw error
         }
     }
@@ -76,14 +89,14 @@ extension Ledger {
         if wasDeleted { throw .deleted(order.attachment) }
     }
 
-    private func earlierRecords(_ digest: String) throws(LedgerError) -> [JournalEntry.Record] {
+    private func earlierEntry(_ digest: String) throws(LedgerError) -> JournalEntry? {
         try journaled { () throws(JournalError) in
             switch try journal.entry(for: digest) {
-            case .absent: return []
+            case .absent: return nil
             case .entry(let entry):
                 // The attachment is wanted again, so a release that could not be made is not to be made any more.
                 try journal.unmarkReleasing(digest)
-                return entry.records
+                return entry
             case .torn(let problem):
                 try journal.markTorn()
                 throw JournalError(path: "\(journal.folder)/entries/\(digest)", problem: problem)
@@ -156,8 +169,14 @@ extension Ledger {
 
     private mutating func chooseCandidate(of slot: inout ClaimSlot, deadline: Moment) throws(LedgerError) {
         slot.choose(using: &generator)
-        while case .needsScan(let source, let scope) = slot.state {
-            slot.learn(try scan(slot.sources[source].pool, scope, deadline: deadline), source: source)
+        while true {
+            if case .needsScan(let source, let scope) = slot.state {
+                slot.learn(try scan(slot.sources[source].pool, scope, deadline: deadline), source: source)
+            } else if let address = slot.freshCandidate, isHostAddress(address) {
+                slot.avoid(address)
+            } else {
+                break
+            }
             slot.choose(using: &generator)
         }
         if let failure = slot.failure { throw failure }

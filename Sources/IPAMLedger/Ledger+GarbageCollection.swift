@@ -33,7 +33,11 @@ extension Ledger {
         var failures: [(attachment: Attachment, error: LedgerError)] = []
         for (attachment, records) in stale.sorted(by: { $0.key.digest < $1.key.digest }) {
             do throws(LedgerError) {
-                try collect(attachment, records, startedAt: startedAt, deadline: deadline)
+                // One whose lock is held has an ADD or DEL under way: it is not garbage, or soon gone.
+                let scope = JournalLock.Scope.attachment(digest: attachment.digest)
+                _ = try journal.withLock(scope, until: transport.now()) { () throws(LedgerError) in
+                    try collect(attachment, records, startedAt: startedAt, deadline: deadline)
+                }
             } catch {
                 failures.append((attachment, error))
             }
@@ -45,11 +49,6 @@ extension Ledger {
         _ attachment: Attachment, _ listed: [JournalEntry.Record], startedAt: Moment, deadline: Moment
     ) throws(LedgerError) {
         let digest = attachment.digest
-        // An ADD or DEL of it is under way: it is not garbage, or soon gone.
-        let lock = try journaled { () throws(JournalError) in
-            try journal.lock(.attachment(digest: digest), until: transport.now())
-        }
-        guard lock != nil else { return }
         var entry = JournalEntry(
             attachment: attachment, phase: .bound, since: Moment(nanoseconds: .min), bootID: journal.bootID,
             records: listed)

@@ -10,8 +10,13 @@ extension Ledger {
     package func ensureWhole(deadline: Moment) throws(LedgerError) {
         if try journaled({ () throws(JournalError) in try journal.isWhole() }) { return }
         try journaled { () throws(JournalError) in try journal.prepare() }
-        let lock = try journaled { () throws(JournalError) in try journal.lock(.node, until: deadline) }
-        guard lock != nil else { throw .deadline("another process was rebuilding the journal in \(journal.folder)") }
+        let rebuilt: Void? = try journal.withLock(.node, until: deadline) { () throws(LedgerError) in
+            try rebuild(deadline: deadline)
+        }
+        guard rebuilt != nil else { throw .deadline("another process was rebuilding the journal in \(journal.folder)") }
+    }
+
+    private func rebuild(deadline: Moment) throws(LedgerError) {
         if try journaled({ () throws(JournalError) in try journal.isWhole() }) { return }
 
         log.log(.info, "rebuilding the journal", [("folder", journal.folder)])
@@ -23,7 +28,10 @@ extension Ledger {
             held[attachment.digest, default: []].append(allocation)
         }
         for digest in Set(journal.digests()).union(held.keys) {
-            try journaled { () throws(JournalError) in try reconcile(digest, held[digest] ?? []) }
+            // Whoever holds the lock of an attachment writes its entry itself.
+            _ = try journal.withLock(.attachment(digest: digest), until: transport.now()) { () throws(LedgerError) in
+                try journaled { () throws(JournalError) in try reconcile(digest, held[digest] ?? []) }
+            }
         }
         try journaled { () throws(JournalError) in try journal.markWhole() }
         log.log(.info, "rebuilt the journal", [("attachments", "\(held.count)")])
@@ -31,8 +39,6 @@ extension Ledger {
 
     /// Brings one entry in line with what the ledger shows, and drops a torn one that it does not know.
     private func reconcile(_ digest: String, _ held: [IPAllocation]) throws(JournalError) {
-        // Whoever holds the lock writes this entry itself.
-        guard try journal.lock(.attachment(digest: digest), until: transport.now()) != nil else { return }
         let found: JournalEntry?
         switch try journal.entry(for: digest) {
         case .entry(let entry): found = entry

@@ -35,34 +35,61 @@ extension Ledger {
         } catch {
             return try deleteBlindly(attachment, because: error, deadline: deadline)
         }
-        let digest = attachment.digest
-        let lock = try journaled { () throws(JournalError) in
-            try journal.lock(.attachment(digest: digest), until: deadline)
+        let scope = JournalLock.Scope.attachment(digest: attachment.digest)
+        let outcome = try journal.withLock(scope, until: deadline) { () throws(LedgerError) in
+            try deleteAlone(attachment, wasReturned: wasReturned, deadline: deadline)
         }
-        try journaled { () throws(JournalError) in try journal.bury(digest) }
-        guard lock != nil else {
-            // The ADD that holds the lock finds the tombstone. Should it be killed first, the mark leads back here.
-            log.log(.warning, "attachment is busy, release left to its ADD", [("attachment", "\(attachment)")])
-            return try journaled { () throws(JournalError) in try journal.markReleasing(digest) }
+        switch outcome {
+        case nil:
+            try deleteLater(attachment)
+        case .nothingHeld, .unsettled:
+            break
+        case .released:
+            carryOutReleases(limit: budget.followUpCount, deadline: transport.now() + budget.followUp)
+            // A hint that could not be tidied up is no reason to fail.
+            try? journal.sweep()
+        }
+    }
+
+    private enum DeleteOutcome { case nothingHeld, released, unsettled }
+
+    /// The release proper, while no other ADD or DEL of the attachment is under way.
+    private func deleteAlone(
+        _ attachment: Attachment, wasReturned: Bool, deadline: Moment
+    ) throws(LedgerError) -> DeleteOutcome {
+        let digest = attachment.digest
+        do throws(JournalError) {
+            try journal.bury(digest)
+        } catch {
+            // No claim is under way, and the release itself needs no room on the disk.
+            log.log(.warning, "tombstone cannot be written", [("error", "\(error)")])
         }
         switch try journaled({ () throws(JournalError) in try journal.entry(for: digest) }) {
         case .absent:
             log.log(.debug, "nothing is held", [("attachment", "\(attachment)")])
-            return
+            return .nothingHeld
         case .torn(let problem):
             log.log(.error, "journal entry is torn", [("entry", digest), ("problem", problem)])
             try journaled { () throws(JournalError) in try journal.markTorn() }
-            return try deleteByLabel(attachment, deadline: deadline)
+            try deleteByLabel(attachment, deadline: deadline)
+            return .released
         case .entry(var entry):
             if !wasReturned { entry.phase = .claiming }
             let left = release(entry.records, of: attachment, mode: entry.releaseMode, deadline: deadline)
             try settle(entry, left: left)
             journal.noteUnreachable(left.contains { $0.wasUnreachable })
-            guard left.isEmpty else { return }
+            return left.isEmpty ? .released : .unsettled
         }
-        carryOutReleases(limit: budget.followUpCount, deadline: transport.now() + budget.followUp)
-        // A hint that could not be tidied up is no reason to fail.
-        try? journal.sweep()
+    }
+
+    /// Another ADD or DEL of the attachment is still under way. An ADD finds the tombstone and takes itself back; should
+    /// it be killed first, the mark leads a later DEL to what it left.
+    private func deleteLater(_ attachment: Attachment) throws(LedgerError) {
+        log.log(.warning, "attachment is busy, release left to its ADD", [("attachment", "\(attachment)")])
+        try journaled { () throws(JournalError) in
+            try journal.bury(attachment.digest)
+            try journal.markReleasing(attachment.digest)
+        }
     }
 
     /// Releases names side by side; returns those that could not be settled before the deadline.
@@ -108,7 +135,11 @@ extension Ledger {
         for digest in journal.releasing().shuffled(using: &generator).prefix(limit) {
             guard transport.now() < deadline else { return }
             do throws(LedgerError) {
-                try carryOutRelease(digest, deadline: deadline)
+                // Whoever holds the lock is at work on this very attachment.
+                let scope = JournalLock.Scope.attachment(digest: digest)
+                _ = try journal.withLock(scope, until: transport.now()) { () throws(LedgerError) in
+                    try carryOutRelease(digest, deadline: deadline)
+                }
             } catch {
                 log.log(.warning, "earlier release failed again", [("entry", digest), ("error", "\(error)")])
             }
@@ -116,11 +147,6 @@ extension Ledger {
     }
 
     private func carryOutRelease(_ digest: String, deadline: Moment) throws(LedgerError) {
-        // Whoever holds the lock is at work on this very attachment.
-        let lock = try journaled { () throws(JournalError) in
-            try journal.lock(.attachment(digest: digest), until: transport.now())
-        }
-        guard lock != nil else { return }
         switch try journaled({ () throws(JournalError) in try journal.entry(for: digest) }) {
         case .absent:
             try journaled { () throws(JournalError) in try journal.unmarkReleasing(digest) }
@@ -146,7 +172,7 @@ extension Ledger {
         do throws(LedgerError) {
             if case .journal = error { return try deleteByLabel(attachment, deadline: deadline) }
             let digest = attachment.digest
-            journal.noteUnreachable(true)
+            if case .api = error { journal.noteUnreachable(true) }
             try journaled { () throws(JournalError) in
                 try journal.bury(digest)
                 if case .absent = try journal.entry(for: digest) {
@@ -177,12 +203,19 @@ extension Ledger {
     // MARK: After a failed claim
 
     /// Takes back what a failed claim holds or may come to hold; what cannot be settled is left in the journal.
+    ///
+    /// - Parameter names: What an earlier claim of the attachment returned, and is not to be touched.
     func rollBack(
-        _ records: [JournalEntry.Record], entry: JournalEntry, deadline: Moment
+        _ records: [JournalEntry.Record], keeping names: Set<String>, entry: JournalEntry, deadline: Moment
     ) {
-        let left = release(records, of: entry.attachment, mode: .delete, deadline: deadline)
+        let left = release(
+            records.filter { !names.contains($0.name) }, of: entry.attachment, mode: .delete, deadline: deadline)
         do throws(LedgerError) {
-            try settle(entry, left: left)
+            if names.isEmpty { return try settle(entry, left: left) }
+            var entry = entry
+            entry.phase = .bound
+            entry.records = records.filter { names.contains($0.name) } + left.map(\.record)
+            try journaled { () throws(JournalError) in try journal.write(entry) }
         } catch {
             // The entry that names them is on disk since before they were created.
             log.log(.error, "roll-back could not be written down", [("error", "\(error)")])

@@ -1,3 +1,4 @@
+package import IPAddressing
 package import KubernetesCore
 
 /// The claims and releases of one node at the API server, with the journal that lets them survive a crash.
@@ -9,19 +10,22 @@ package struct Ledger {
     package let node: String
     package let machineID: String
     package let log: any LedgerLog
+    /// Whether an address is configured on this node itself, and so must never be given to a pod.
+    let isHostAddress: @Sendable (IPAddress) -> Bool
     /// Seconds since 1970-01-01 UTC. Only for the times that people read; decisions go by the transport's clock.
     let wallClock: @Sendable () -> Int64
     var generator = SystemRandomNumberGenerator()
 
     package init(
         transport: any Transport, journal: Journal, node: String, machineID: String, log: any LedgerLog,
-        wallClock: @escaping @Sendable () -> Int64
+        isHostAddress: @escaping @Sendable (IPAddress) -> Bool, wallClock: @escaping @Sendable () -> Int64
     ) {
         self.transport = transport
         self.journal = journal
         self.node = node
         self.machineID = machineID
         self.log = log
+        self.isHostAddress = isHostAddress
         self.wallClock = wallClock
     }
 

@@ -46,6 +46,11 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether it is a DEL that ended the claim.
+    var isDeletion: Bool {
+        if case .deleted = self { true } else { false }
+    }
+
     package var description: String {
         switch self {
         case .api(let error, let attempts): attempts > 1 ? "\(error) (after \(attempts) attempts)" : "\(error)"

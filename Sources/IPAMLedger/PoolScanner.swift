@@ -54,8 +54,16 @@ extension Ledger {
         _ pool: ValidatedPool, _ scope: PoolScanner.Scope, deadline: Moment
     ) throws(LedgerError) -> PoolScan {
         let key = "\(pool.uid).\(scope.rawValue)"
-        let lock = try journaled { () throws(JournalError) in try journal.lock(.pool(uid: key), until: deadline) }
-        guard lock != nil else { throw .deadline("another ADD of this node was listing IPPool \"\(pool.name)\"") }
+        let scan = try journal.withLock(.pool(uid: key), until: deadline) { () throws(LedgerError) in
+            try scanAlone(pool, scope, key: key, deadline: deadline)
+        }
+        guard let scan else { throw .deadline("another ADD of this node was listing IPPool \"\(pool.name)\"") }
+        return scan
+    }
+
+    private mutating func scanAlone(
+        _ pool: ValidatedPool, _ scope: PoolScanner.Scope, key: String, deadline: Moment
+    ) throws(LedgerError) -> PoolScan {
         if let remembered = journal.scanRecord(pool: key), let at = remembered["at"]?.int,
             transport.now() - Moment(nanoseconds: Int64(at)) < PoolScanner.interval,
             let scan = PoolScan(remembered), scan.poolGeneration == pool.generation

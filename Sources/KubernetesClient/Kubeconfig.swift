@@ -141,7 +141,7 @@ private struct KubeconfigEntry {
     }
 
     /// Where a member stands, for messages.
-    func source(_ member: String) -> String { [path, owner, member].compactMap(\.self).joined(separator: ": ") }
+    func source(_ member: String) -> String { owner.map { "\(path): \($0): \(member)" } ?? "\(path): \(member)" }
 
     func error(_ kind: ConfigurationError.Kind, _ member: String, _ problem: String) -> ConfigurationError {
         ConfigurationError(kind, "\(source(member)): \(problem)")
@@ -186,7 +186,8 @@ private struct KubeconfigEntry {
 
     /// `member-data` in base 64, or else the contents of the file that `member` names.
     func bytes(
-        _ member: String, _ validate: ([UInt8], _ source: String) throws(ConfigurationError) -> [UInt8]
+        _ member: String,
+        _ validate: ([UInt8], _ source: @autoclosure () -> String) throws(ConfigurationError) -> [UInt8]
     ) throws(ConfigurationError) -> [UInt8]? {
         let data = "\(member)-data"
         if let text = try string(data) {

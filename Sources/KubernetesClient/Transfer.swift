@@ -112,7 +112,11 @@ final class Transfer {
 
     /// The failure for a transfer that is taken out before libcurl has finished it, or that libcurl gave up.
     func failure(_ code: CURLcode, server: String) -> TransportFailure {
-        let text = errorText[0] == 0 ? String(cString: curl_easy_strerror(code)) : String(cString: errorText)
+        var text = errorText[0] == 0 ? String(cString: curl_easy_strerror(code)) : String(cString: errorText)
+        if code == CURLE_OPERATION_TIMEDOUT, text.hasPrefix("Failed to resolve host") {
+            // What libcurl says of a transfer that was still waiting for the connection of another one.
+            text = "no connection was ready"
+        }
         return TransportFailure(
             code, text: text, isOversized: isOversized, server: server, mayHaveBeenSent: timesBegun > 0)
     }

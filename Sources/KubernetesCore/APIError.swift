@@ -89,7 +89,7 @@ extension APIError {
             switch status.code {
             case 401: return .stop(.unauthenticated)
             case 403: return .stop(.forbidden)
-            case 404: return isNotFound ? .notFound : .transient(retryAfter: nil)
+            case 404: return isNotFound ? .notFound : lacksNamespace ? .invalid : .transient(retryAfter: nil)
             case 409: return isAlreadyExists ? .alreadyExists : .conflict
             case 410: return .expired
             case 408, 429, 500...: return .transient(retryAfter: status.details.retryAfterSeconds.map { .seconds($0) })
@@ -105,6 +105,12 @@ extension APIError {
         let details = status.details
         return details.name == name && details.kind == subject.resource.plural
             && (details.group ?? "") == subject.resource.group
+    }
+
+    /// The namespace to create an object in is not there.
+    private var lacksNamespace: Bool {
+        guard let details = status?.details, let namespace = subject.namespace else { return false }
+        return details.kind == "namespaces" && details.name == namespace
     }
 
     package var isAlreadyExists: Bool { status.map { $0.code == 409 && $0.reason == "AlreadyExists" } ?? false }
@@ -146,7 +152,7 @@ extension APIError: CustomStringConvertible {
             return "\(subject): the API server answered \(status.summary)\(status.explanation)"
         case .notKubernetes(let httpStatus, let excerpt, let subject):
             let body = excerpt.isEmpty ? "without a body" : "\"\(excerpt)\""
-            return "\(subject): the answer is not one of a Kubernetes API server that is ready: HTTP \(httpStatus) \(body)"
+            return "\(subject): no Kubernetes API server that is ready answers so: HTTP \(httpStatus) \(body)"
         case .undecodable(let problem, let subject):
             return "\(subject): the API server's answer cannot be read: \(problem)"
         case .gaveUp(let attempts, let last):

@@ -39,9 +39,12 @@ package struct APIRequest: Equatable, Sendable {
     package var headers: [Header]
     package var body: [UInt8]?
     package let subject: Subject
+    /// The request names the state of the object that it applies to, so that it can succeed only once.
+    package let isConditional: Bool
 
     package init(
-        method: Method, path: String, query: [QueryItem] = [], headers: [Header], body: [UInt8]? = nil, subject: Subject
+        method: Method, path: String, query: [QueryItem] = [], headers: [Header], body: [UInt8]? = nil,
+        subject: Subject, isConditional: Bool = false
     ) {
         self.method = method
         self.path = path
@@ -49,6 +52,7 @@ package struct APIRequest: Equatable, Sendable {
         self.headers = headers
         self.body = body
         self.subject = subject
+        self.isConditional = isConditional
     }
 
     package var isMutation: Bool { subject.verb.isMutation }
@@ -63,12 +67,17 @@ package struct APIRequest: Equatable, Sendable {
     }
 
     /// The request with `?timeout=` below the time that is left, so that the server cannot commit it after the caller
-    /// has given up: nine tenths, rounded down. A request that changes nothing stays as it is.
+    /// has given up: nine tenths, rounded down. A shorter timeout that it has already stays, and so does a request that
+    /// changes nothing.
     package func limited(to remaining: Duration) -> APIRequest {
         guard isMutation else { return self }
+        let limit = remaining * 9 / 10
         var request = self
-        request.query.removeAll { $0.name == WriteOptions.timeoutParameter }
-        request.query.append(WriteOptions.timeoutItem(remaining * 9 / 10))
+        if let index = query.firstIndex(where: { $0.name == WriteOptions.timeoutParameter }) {
+            if let timeout = WriteOptions.timeout(of: query[index]), timeout <= limit { return self }
+            request.query.remove(at: index)
+        }
+        request.query.append(WriteOptions.timeoutItem(limit))
         return request
     }
 }
@@ -167,7 +176,8 @@ extension APIRequest {
             headers: [.acceptJSON, .contentType("application/json")],
             body: object.serialized(),
             subject: Subject(
-                verb: .update, resource: type, namespace: namespace, name: name, subresource: subresource))
+                verb: .update, resource: type, namespace: namespace, name: name, subresource: subresource),
+            isConditional: object.namesResourceVersion)
     }
 
     package static func patch(
@@ -181,7 +191,8 @@ extension APIRequest {
             headers: [.acceptJSON, .contentType(patch.contentType)],
             body: patch.serialized(),
             subject: Subject(
-                verb: .patch, resource: type, namespace: namespace, name: name, subresource: subresource))
+                verb: .patch, resource: type, namespace: namespace, name: name, subresource: subresource),
+            isConditional: patch.isConditional)
     }
 
     package static func delete(
@@ -198,7 +209,8 @@ extension APIRequest {
             query: WriteOptions(timeout: options.timeout).queryItems,
             headers: [.acceptJSON, .contentType("application/json")],
             body: body.serialized(),
-            subject: Subject(verb: .delete, resource: type, namespace: namespace, name: name))
+            subject: Subject(verb: .delete, resource: type, namespace: namespace, name: name),
+            isConditional: preconditions?.uid != nil || preconditions?.resourceVersion != nil)
     }
 }
 
@@ -211,4 +223,9 @@ extension APIRequest.Header {
         "Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json")
 
     static func contentType(_ type: String) -> APIRequest.Header { APIRequest.Header("Content-Type", type) }
+}
+
+extension JSON {
+    /// An object with a `metadata.resourceVersion`, which the server compares before it writes.
+    var namesResourceVersion: Bool { self["metadata"]?["resourceVersion"]?.string.map { !$0.isEmpty } ?? false }
 }

@@ -92,8 +92,11 @@ package struct CompareAndSwap: Conversation {
         self.backoff = backoff
         self.generator = generator
         self.decide = decide
-        if let starting { consider(starting, subject: readRequest.subject) }
+        if let starting { consider(starting) }
     }
+
+    /// The read with which it begins, for messages about the whole.
+    package var subject: APIRequest.Subject { readRequest.subject }
 
     private var readRequest: APIRequest { .get(type, namespace: namespace, name: name) }
 
@@ -134,10 +137,10 @@ package struct CompareAndSwap: Conversation {
         switch (state, result) {
         case (.read, .success(let object)):
             failuresInARow = 0
-            consider(object, subject: readRequest.subject)
+            consider(object)
         case (.write(let change, _), .success(let object)):
             unresolvedWrite = nil
-            finish(.success(.done(change == .delete ? nil : object)))
+            finish(.success(.done(change == .delete ? Optional.none : object)))
         case (.read, .failure(let error)): recover(from: error)
         case (.write(_, let metadata), .failure(let error)):
             if error.mayHaveCommitted { unresolvedWrite = metadata.resourceVersion }
@@ -146,7 +149,7 @@ package struct CompareAndSwap: Conversation {
         }
     }
 
-    private mutating func consider(_ object: JSON, subject: APIRequest.Subject) {
+    private mutating func consider(_ object: JSON) {
         do throws(JSONDecodingError) {
             let metadata = try ObjectMetadata(JSONFields(object))
             guard !metadata.uid.isEmpty, !metadata.resourceVersion.isEmpty else {

@@ -26,7 +26,9 @@ package struct Moment: Comparable, Hashable, Sendable {
         return Moment(nanoseconds: duration < .zero ? .max : .min)
     }
 
-    package static func - (a: Moment, b: Moment) -> Duration { .nanoseconds(a.nanoseconds) - .nanoseconds(b.nanoseconds) }
+    package static func - (a: Moment, b: Moment) -> Duration {
+        .nanoseconds(a.nanoseconds) - .nanoseconds(b.nanoseconds)
+    }
 }
 
 extension Duration {

@@ -59,6 +59,17 @@ package struct WriteOptions: Hashable, Sendable {
         return APIRequest.QueryItem(timeoutParameter, text)
     }
 
+    /// The inverse of `timeoutItem`.
+    static func timeout(of item: APIRequest.QueryItem) -> Duration? {
+        let digits = item.value.prefix { $0.isNumber }
+        guard let value = Int64(digits) else { return nil }
+        switch item.value.dropFirst(digits.count) {
+        case "s": return .seconds(value)
+        case "ms": return .milliseconds(value)
+        default: return nil
+        }
+    }
+
     var queryItems: [APIRequest.QueryItem] {
         var items: [APIRequest.QueryItem] = []
         if dryRun { items.append(.init("dryRun", "All")) }
@@ -114,6 +125,14 @@ package enum Patch: Hashable, Sendable {
         switch self {
         case .merge(let json), .apply(let json, _, _): json.serialized()
         case .json(let operations): JSON.array(operations).serialized()
+        }
+    }
+
+    /// It writes `metadata.resourceVersion`, which the server compares.
+    var isConditional: Bool {
+        switch self {
+        case .merge(let json), .apply(let json, _, _): json.namesResourceVersion
+        case .json(let operations): operations.contains { $0["path"]?.string == "/metadata/resourceVersion" }
         }
     }
 

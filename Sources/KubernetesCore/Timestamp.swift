@@ -46,7 +46,7 @@ package enum Timestamp {
             return allowed.contains(value) ? value : nil
         }
         func skip(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Bool {
-            guard let byte = rest.first, byte == UInt8(ascii: first) || byte == UInt8(ascii: second) else { return false }
+            guard rest.first == UInt8(ascii: first) || rest.first == UInt8(ascii: second) else { return false }
             rest = rest.dropFirst()
             return true
         }

@@ -18,4 +18,9 @@ void chost_initialise(void);
 /// Aborts when OpenSSL cannot compute it, which happens only when memory has run out.
 void chost_sha256(const void *data, size_t length, unsigned char digest[32]);
 
+/// Whether an address is one of this machine's own, in the network namespace of the process: asks the kernel's routing
+/// table (RTM_GETROUTE, type RTN_LOCAL), whatever the number of interfaces. `address` has 4 bytes for IPv4 and 16 for
+/// IPv6, in network order. Returns 1 or 0, and -1 when the kernel could not be asked (errno tells why).
+int chost_is_local_address(const unsigned char *address, size_t length);
+
 #endif
