@@ -34,8 +34,23 @@ struct AddressConfiguration: Equatable {
             demand = .inline([])
         }
         try network.checkGateway(ipam, demand)
+        try Self.checkPools(ranges.flatMap { $0 } + staticAddresses.map(\.pool), ipam)
         routes = try Self.routes(ipam)
         dns = try Self.dns(ipam)
+    }
+
+    /// A pool that makes no sense must not be created.
+    private static func checkPools(_ pools: [InlinePoolDefinition], _ ipam: JSONFields) throws(CNIError) {
+        for definition in pools {
+            do {
+                _ = try ValidatedPool(definition.pool)
+            } catch {
+                throw CNIError(
+                    code: CNIError.invalidConfiguration,
+                    message: "\(ipam.path): the range \(definition.range?.description ?? "\(definition.subnet)")"
+                        + " cannot be a pool: \(error.message)")
+            }
+        }
     }
 
     private static func checked(_ names: [String], _ ipam: JSONFields) throws(CNIError) -> [String] {

@@ -75,8 +75,9 @@ extension CNIError {
     /// Remedy: recreate the pod.
     package static let notHeld = 103
 
-    /// The API server refused the plugin's credentials (401) or its permissions (403).
-    /// Remedy: the message names the verb and the resource; bind the plugin's user to its ClusterRole, or renew its token.
+    /// The API server refused the plugin a permission (403). Refused credentials (401) are answered with
+    /// ``tryAgainLater``, for a node's token is replaced while pods wait.
+    /// Remedy: the message names the verb and the resource; bind the plugin's user to its ClusterRole.
     package static let forbidden = 104
 
     /// The API server's certificate is not signed by the authority that the kubeconfig gives, or is for another name.

@@ -177,6 +177,8 @@ package struct CandidateSource: Sendable {
             if pool.strategy == .sequential { return .address(address) }
             free.append(address)
         }
-        return free.randomElement(using: &generator).map { .address($0) } ?? .exhausted
+        if let address = free.randomElement(using: &generator) { return .address(address) }
+        // A hint of which every free address was refused is stale, and says nothing of the others.
+        return struck.isEmpty ? .exhausted : .needsScan
     }
 }

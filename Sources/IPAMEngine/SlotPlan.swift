@@ -81,19 +81,19 @@ extension SlotPlan {
     /// A requested address is never answered with another one and never given beside one that was not asked for in
     /// its place, so an address without a slot is an error.
     package static func assign(_ requested: [IPAddress], to slots: [SlotPlan]) throws(SlotPlanError) -> [SlotPlan] {
-        var slots = slots
+        var assigned = slots
         for address in requested {
             let fitting = slots.indices.filter { index in
                 slots[index].pools.contains { $0.usable.contains(address) }
             }
-            guard let slot = fitting.first(where: { slots[$0].exact == nil }) else {
+            guard let slot = fitting.first(where: { assigned[$0].exact == nil }) else {
                 throw .addressRefused(
                     address, reason: fitting.isEmpty ? outside(address, slots) : "more addresses requested than given")
             }
-            slots[slot].pools.removeAll { !$0.usable.contains(address) }
-            slots[slot].exact = address
+            assigned[slot].pools.removeAll { !$0.usable.contains(address) }
+            assigned[slot].exact = address
         }
-        return slots
+        return assigned
     }
 
     private static func outside(_ address: IPAddress, _ slots: [SlotPlan]) -> String {
@@ -122,6 +122,7 @@ extension ValidatedPool {
         if address.family != family { return "is of family \(family)" }
         if !subnet.contains(address) { return "does not contain it" }
         if address == gateway { return "has it as its gateway" }
+        if configured.contains(address) { return "keeps it for a reservation (status.reserved)" }
         return "does not allow it (ranges, exclude, network or broadcast address)"
     }
 }

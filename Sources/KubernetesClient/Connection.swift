@@ -9,7 +9,7 @@ package final class Connection: Transport {
     /// Past the streams that a server allows on one connection libcurl would otherwise open one for each transfer.
     private static let maximumConnections = 4
 
-    private let multi: UnsafeMutableRawPointer
+    private var multi: UnsafeMutableRawPointer
     private let options: ConnectionOptions
     /// `host:port`, for messages.
     package let server: String
@@ -23,14 +23,12 @@ package final class Connection: Transport {
         if configuration.server.scheme == .https, configuration.caPEM == nil {
             throw ConfigurationError(.invalid, "\(configuration.server.url): the CA of the server must be given")
         }
-        guard let multi = curl_multi_init() else {
+        guard let multi = Self.makeMulti() else {
             throw ConfigurationError(.unsupported, "libcurl cannot be initialised: out of memory")
         }
         self.multi = multi
         options = ConnectionOptions(configuration)
         server = configuration.server.authority
-        ck_msetopt_long(multi, CURLMOPT_PIPELINING, Int(CURLPIPE_MULTIPLEX))
-        ck_msetopt_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, Self.maximumConnections)
     }
 
     deinit {
@@ -53,15 +51,20 @@ package final class Connection: Transport {
             active.append(transfer)
             if transfer == nil { replies[index] = .failure(outOfMemory) }
         }
+        var isStuck = false
         drive(until: deadline) { transfer, code in
             guard let index = active.firstIndex(where: { $0 === transfer }) else { return }
             replies[index] = transfer.reply(code, server: server)
+            if code == CURLE_OPERATION_TIMEDOUT { isStuck = true }
         }
-        return requests.indices.map { index in
+        let result = requests.indices.map { index -> Reply in
             if let transfer = active[index] { end(transfer) }
-            return replies[index]
-                ?? .failure(active[index]?.failure(CURLE_OPERATION_TIMEDOUT, server: server) ?? outOfMemory)
+            if let reply = replies[index] { return reply }
+            isStuck = true
+            return .failure(active[index]?.failure(CURLE_OPERATION_TIMEDOUT, server: server) ?? outOfMemory)
         }
+        if isStuck { dropConnections() }
+        return result
     }
 
     package func now() -> Moment { .now() }
@@ -70,6 +73,21 @@ package final class Connection: Transport {
 
     private var outOfMemory: TransportFailure {
         TransportFailure(CURLE_OUT_OF_MEMORY, text: "out of memory", server: server, mayHaveBeenSent: false)
+    }
+
+    private static func makeMulti() -> UnsafeMutableRawPointer? {
+        guard let multi = curl_multi_init() else { return nil }
+        ck_msetopt_long(multi, CURLMOPT_PIPELINING, Int(CURLPIPE_MULTIPLEX))
+        ck_msetopt_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, maximumConnections)
+        return multi
+    }
+
+    /// A connection on which an answer stayed away may be dead without anybody having noticed, and libcurl would give
+    /// the next request to it.
+    private func dropConnections() {
+        guard let fresh = Self.makeMulti() else { return }
+        curl_multi_cleanup(multi)
+        multi = fresh
     }
 
     private func begin(_ request: APIRequest, remaining: Duration) -> Transfer? {

@@ -34,6 +34,8 @@ struct ConnectionOptions {
         ck_setopt_long(handle, CURLOPT_QUICK_EXIT, 1)
         ck_setopt_long(handle, CURLOPT_FOLLOWLOCATION, 0)
         ck_setopt_long(handle, CURLOPT_PATH_AS_IS, 1)
+        // For a length that is announced; Transfer counts what comes without one.
+        ck_setopt_off(handle, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(Transfer.maximumResponseSize))
         ck_setopt_str(handle, CURLOPT_USERAGENT, configuration.userAgent)
         ck_setopt_str(handle, CURLOPT_PROTOCOLS_STR, configuration.server.scheme.rawValue)
     }

@@ -1,0 +1,36 @@
+import IPAMAPI
+import IPAddressing
+import JSONText
+import Testing
+
+/// The files of config/ beside the schemas.
+@Suite struct ConfigTests {
+    @Test func `the samples are valid pools, one of each family`() throws {
+        let pools = try ConfigFile.documents("samples/dual-stack.yaml").map { try ValidatedPool(try IPPool($0)) }
+        #expect(pools.map(\.name) == ["blue-v4", "blue-v6"])
+        #expect(pools.map(\.family) == [.v4, .v6])
+        #expect(pools.map { $0.usable.count } == [983, 65_536])
+    }
+
+    @Test(
+        arguments: [
+            (
+                "rbac/plugin.yaml",
+                [
+                    "ipam.berth.dev/ippools: get",
+                    "ipam.berth.dev/ipallocations: get list create update patch delete", "/pods: get",
+                ]
+            ),
+            ("rbac/plugin_inline.yaml", ["ipam.berth.dev/ippools: create"]),
+        ])
+    func `the plugin's roles allow what it does, and no more`(file: String, expected: [String]) throws {
+        func joined(_ json: JSON?, _ separator: String) -> String {
+            (json?.array ?? []).compactMap(\.string).joined(separator: separator)
+        }
+        let roles = try ConfigFile.documents(file).filter { $0["kind"] == "ClusterRole" }
+        let rules = roles.flatMap { $0["rules"]?.array ?? [] }
+        #expect(
+            rules.map { "\(joined($0["apiGroups"], ","))/\(joined($0["resources"], ",")): \(joined($0["verbs"], " "))" }
+                == expected)
+    }
+}

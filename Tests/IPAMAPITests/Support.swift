@@ -1,0 +1,66 @@
+import IPAMAPI
+import IPAddressing
+import JSONText
+import KubernetesCore
+
+/// Testing has an Attachment too.
+typealias Attachment = IPAMAPI.Attachment
+
+func ip(_ text: String) throws -> IPAddress { try IPAddress(parsing: text) }
+
+func prefix(_ text: String) throws -> IPPrefix { try IPPrefix(parsing: text) }
+
+func range(_ text: String) throws -> IPRange { try IPRange(parsing: text) }
+
+func poolObject(name: String = "blue", _ spec: JSON, metadata: JSON = [:], status: JSON? = nil) -> JSON {
+    var json: JSON = ["apiVersion": "ipam.berth.dev/v1alpha1", "kind": "IPPool", "metadata": metadata, "spec": spec]
+    json["metadata"]?["name"] = .string(name)
+    json["status"] = status
+    return json
+}
+
+/// What is wrong with a pool, or nil.
+func problem(with pool: IPPool) -> PoolProblem? {
+    do {
+        _ = try ValidatedPool(pool)
+        return nil
+    } catch {
+        return error
+    }
+}
+
+extension IPAllocation.Spec {
+    /// Every field has a value that is not its default.
+    static func full(_ address: String = "10.19.120.7", network: String = "red") throws -> Self {
+        Self(
+            state: .bound, origin: .static, pool: "blue", poolUID: "pool-uid", address: try ip(address),
+            network: network, node: "n1", machineID: "machine",
+            attachment: Attachment(networkName: "net", containerID: "c1", interface: "eth0"),
+            pod: PodReference(namespace: "default", name: "web-0", uid: "pod-uid"),
+            claim: ClaimReference(namespace: "default", name: "web", uid: "claim-uid"), cooldownSeconds: 30,
+            claimedAt: "2025-11-20T10:00:00Z", releasedAt: "2025-11-20T11:00:00Z")
+    }
+}
+
+extension IPPool {
+    /// Every field has a value that is not its default.
+    static let full = IPPool(
+        metadata: ObjectMetadata(name: "blue"),
+        spec: Spec(
+            subnet: "10.19.120.0/22", ranges: ["10.19.120.10-10.19.123.250"], exclude: ["10.19.122.0/24"],
+            gateway: "10.19.123.254",
+            routes: [
+                RouteSpec(
+                    dst: "10.0.0.0/8", gw: "10.19.123.253", mtu: 1400, advmss: 1360, priority: 7, table: 100, scope: 253
+                )
+            ], network: "red", cooldownSeconds: 90, strategy: .sequential, disabled: true),
+        status: Status(
+            capacity: 1000, allocated: 10, cooling: 3, held: 2, free: 985,
+            occupancy: OccupancyWindow(first: "10.19.120.0", bitmap: [0xff, 0x03]), reserved: ["10.19.120.16/30"],
+            observedGeneration: 4,
+            conditions: [
+                Condition(
+                    type: "Ready", status: .true, reason: "Valid", message: "serves",
+                    lastTransitionTime: "2025-11-20T10:00:00Z", observedGeneration: 4)
+            ]))
+}
