@@ -22,6 +22,16 @@ need() {
     done
 }
 
+# as_root COMMAND...: runs it as root, through sudo where this is another user.
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "'$1' needs root, and there is no sudo"
+        sudo "$@"
+    fi
+}
+
 # short_hash FILE: the first twelve digits of its SHA-256.
 short_hash() { sha256sum "$1" | cut -c1-12; }
 

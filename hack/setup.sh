@@ -41,15 +41,6 @@ has_kubectl() { [[ -x ${KUBEBUILDER_ASSETS:-}/kubectl ]] || command -v kubectl >
 has_assets() { [[ -x ${KUBEBUILDER_ASSETS:-}/kube-apiserver && -x ${KUBEBUILDER_ASSETS:-}/etcd ]]; }
 is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
-as_root() {
-    if ((EUID == 0)); then
-        "$@"
-    else
-        command -v sudo >/dev/null || die "installing packages needs root, and there is no sudo"
-        sudo "$@"
-    fi
-}
-
 install_packages() {
     local package missing=()
     has_kubectl || packages+=(kubernetes-client)

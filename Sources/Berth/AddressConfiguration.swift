@@ -159,7 +159,13 @@ private struct InlineNetwork {
         do {
             (subnet, range) = try WhereaboutsRange.parse(range: text, start: start, end: end)
         } catch {
-            throw CNIError(invalid: fields.error("range", "\(error)"))
+            let key =
+                switch error.subject {
+                case .rangeStart: "range_start"
+                case .rangeEnd: "range_end"
+                default: "range"
+                }
+            throw CNIError(invalid: fields.error(key, "\(error)"))
         }
         var exclude: [IPRange] = []
         for (index, text) in excluded.enumerated() {

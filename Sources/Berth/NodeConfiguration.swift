@@ -18,14 +18,22 @@ struct NodeConfiguration: Equatable {
     var logLevel: LogLevel
     var timeout: Duration
 
-    /// - Parameter ipam: The `ipam` section of the network configuration.
+    /// - Parameters:
+    ///   - ipam: The `ipam` section of the network configuration.
+    ///   - isForRelease: A log level or a timeout that makes no sense is no reason to keep a pod from ending.
     /// - Throws: Code 5 for a `berth.conf` that cannot be read, 6 for wrong JSON, 7 for values that cannot be.
-    init(ipam: JSONFields, environment: [String: String]) throws(CNIError) {
+    init(ipam: JSONFields, environment: [String: String], isForRelease: Bool = false) throws(CNIError) {
         let folder = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.string("configDir") }
         let node = try Self.nodeFile("\(folder ?? Self.defaultFolder)/berth.conf", isRequired: folder != nil)
+        let sources = [ipam, node]
         self = try CNIError.decoding { () throws(JSONDecodingError) in
-            try NodeConfiguration(
-                sources: [ipam, node], folder: folder ?? Self.defaultFolder, environment: environment)
+            try NodeConfiguration(sources: sources, folder: folder ?? Self.defaultFolder, environment: environment)
+        }
+        do throws(CNIError) {
+            logLevel = try Self.logLevel(sources)
+            timeout = .seconds(try Self.timeoutSeconds(sources))
+        } catch {
+            if !isForRelease { throw error }
         }
     }
 
@@ -46,20 +54,18 @@ struct NodeConfiguration: Equatable {
         }
     }
 
-    /// Each key is taken from the first source that has it.
+    /// Each key is taken from the first source that has it. Log level and timeout are left at their defaults.
     private init(sources: [JSONFields], folder: String, environment: [String: String]) throws(JSONDecodingError) {
-        func string(_ names: String...) throws(JSONDecodingError) -> String? {
+        func string(_ names: String...) throws(JSONDecodingError) -> String? { try first(of: names) }
+        func path(_ names: String...) throws(JSONDecodingError) -> String? {
+            guard let path = try first(of: names) else { return nil }
+            return path.hasPrefix("/") ? path : "\(folder)/\(path)"
+        }
+        func first(of names: [String]) throws(JSONDecodingError) -> String? {
             for source in sources {
                 for name in names {
                     if let value = try source.string(name), !value.isEmpty { return value }
                 }
-            }
-            return nil
-        }
-        func path(_ names: String...) throws(JSONDecodingError) -> String? {
-            for name in names {
-                guard let path = try string(name) else { continue }
-                return path.hasPrefix("/") ? path : "\(folder)/\(path)"
             }
             return nil
         }
@@ -68,29 +74,36 @@ struct NodeConfiguration: Equatable {
         machineIDFile = try path("machineIDFile") ?? "/etc/machine-id"
         journalFolder = try path("journalDir") ?? Self.defaultJournal
         logFile = try path("logFile", "log_file")
-        logLevel = try Self.level(try string("logLevel", "log_level"), sources)
-        timeout = .seconds(try Self.timeoutSeconds(sources))
+        logLevel = .info
+        timeout = .seconds(Self.defaultTimeoutSeconds)
     }
 
-    private static func level(_ text: String?, _ sources: [JSONFields]) throws(JSONDecodingError) -> LogLevel {
-        switch text?.lowercased() {
-        case nil, "info": .info
-        // whereabouts calls its levels debug, verbose, error and panic.
-        case "debug": .debug
-        case "verbose": .info
-        case "warning", "warn": .warning
-        case "error", "panic": .error
-        case let other?:
-            throw sources[0].error(
-                "logLevel", "\"\(other)\" is unknown; use debug, info, warning or error")
-        }
-    }
-
-    private static func timeoutSeconds(_ sources: [JSONFields]) throws(JSONDecodingError) -> Int {
+    private static func logLevel(_ sources: [JSONFields]) throws(CNIError) -> LogLevel {
         for source in sources {
-            guard let seconds = try source.int("timeoutSeconds") else { continue }
+            for name in ["logLevel", "log_level"] {
+                let text = try CNIError.decoding { () throws(JSONDecodingError) in try source.string(name) }
+                guard let text, !text.isEmpty else { continue }
+                switch text.lowercased() {
+                // whereabouts calls its levels debug, verbose, error and panic.
+                case "debug": return .debug
+                case "info", "verbose": return .info
+                case "warning", "warn": return .warning
+                case "error", "panic": return .error
+                default:
+                    throw CNIError(
+                        invalid: source.error(name, "\"\(text)\" is unknown; use debug, info, warning or error"))
+                }
+            }
+        }
+        return .info
+    }
+
+    private static func timeoutSeconds(_ sources: [JSONFields]) throws(CNIError) -> Int {
+        for source in sources {
+            let seconds = try CNIError.decoding { () throws(JSONDecodingError) in try source.int("timeoutSeconds") }
+            guard let seconds else { continue }
             guard (1...120).contains(seconds) else {
-                throw source.error("timeoutSeconds", "\(seconds) is not between 1 and 120")
+                throw CNIError(invalid: source.error("timeoutSeconds", "\(seconds) is not between 1 and 120"))
             }
             return seconds
         }

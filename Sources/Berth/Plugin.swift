@@ -41,7 +41,8 @@ struct Plugin: CNIPlugin {
     func discard(_ request: AttachmentRequest) throws(CNIError) { try release(request, wasReturned: false) }
 
     private func release(_ request: AttachmentRequest, wasReturned: Bool) throws(CNIError) {
-        let node = try NodeConfiguration(ipam: request.configuration.ipam, environment: environment)
+        let node = try NodeConfiguration(
+            ipam: request.configuration.ipam, environment: environment, isForRelease: true)
         let transport: any Transport
         do throws(CNIError) {
             transport = try Self.connection(node)
@@ -92,7 +93,8 @@ struct Plugin: CNIPlugin {
             let order = ClaimOrder(
                 attachment: Attachment(
                     networkName: request.configuration.name, containerID: "status", interface: "eth0"),
-                pod: nil, netns: nil, demand: addresses.demand, startedAt: startedAt)
+                pod: nil, netns: nil, demand: addresses.demand, staticAddresses: addresses.staticAddresses,
+                startedAt: startedAt)
             try ledger.logged("STATUS", nil) { ledger throws(LedgerError) in
                 try ledger.rehearse(order, deadline: startedAt + node.timeout)
             }

@@ -19,7 +19,19 @@ void chost_initialise(void) {
 #endif
     // The first call decides these two for the process; curl_global_init, which asks for the configuration file, comes
     // too late. OPENSSL_init_ssl would do the same and tie this target to libssl.
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
+    //
+    // The last three leave out tables of names for everything that OpenSSL knows, which would be copied twice: about a
+    // millisecond of a process that makes three requests. libssl loads the texts of its own errors all the same, and
+    // fetches its ciphers from the provider. Only the digest of a certificate's signature is looked up by its name, so
+    // those that a certificate can be signed with are entered here (SHA-1 for what old servers still negotiate).
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
+                            OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS,
+                        NULL);
+    const EVP_MD *digests[] = {EVP_sha1(),     EVP_sha224(),   EVP_sha256(),   EVP_sha384(),   EVP_sha512(),
+                               EVP_sha3_224(), EVP_sha3_256(), EVP_sha3_384(), EVP_sha3_512(), EVP_md5_sha1()};
+    for (size_t i = 0; i < sizeof digests / sizeof *digests; i++) {
+        EVP_add_digest(digests[i]);
+    }
 }
 
 void chost_sha256(const void *data, size_t length, unsigned char digest[32]) {

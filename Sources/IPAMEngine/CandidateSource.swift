@@ -124,7 +124,7 @@ package struct CandidateSource: Sendable {
 
     package init(pool: ValidatedPool) { self.pool = pool }
 
-    /// Addresses in cooldown that a scan saw and that were not tried yet.
+    /// Addresses in cooldown that a scan saw and that were not tried since.
     package var coolingAddresses: [IPAddress] { (scan?.cooling ?? []).filter { !struck.contains($0) } }
 
     /// The best known figures of how full the pool is.
@@ -137,7 +137,12 @@ package struct CandidateSource: Sendable {
     package mutating func strike(_ address: IPAddress) { struck.insert(address) }
 
     /// Takes in a scan, which from then on replaces the hint.
-    package mutating func learn(_ scan: PoolScan) { self.scan = scan }
+    ///
+    /// What it saw cooling may well have been tried in vain, for a create is refused there too: it can be taken over.
+    package mutating func learn(_ scan: PoolScan) {
+        self.scan = scan
+        struck.subtract(scan.cooling)
+    }
 
     package func next(using generator: inout some RandomNumberGenerator) -> Choice {
         if let scan {

@@ -65,11 +65,23 @@ package struct ClaimOrder: Sendable {
                 let slot = try SlotPlan.slot(from: [pools[fixed.pool.poolName]].compactMap { $0 })
                 slots += try SlotPlan.assign([fixed.address], to: [slot])
             }
+            try checkDistinct(slots)
             return slots
         } catch {
             switch error {
             case .noUsablePool: throw .poolUnusable("\(error)")
             case .addressRefused: throw .addressRefused("\(error)")
+            }
+        }
+    }
+
+    /// Two slots that must have one name would both be held by it.
+    private func checkDistinct(_ slots: [SlotPlan]) throws(SlotPlanError) {
+        var names: Set<String> = []
+        for slot in slots {
+            guard let exact = slot.exact, let pool = slot.pools.first else { continue }
+            guard names.insert(pool.allocationName(of: exact)).inserted else {
+                throw .addressRefused(exact, reason: "it is asked for twice")
             }
         }
     }

@@ -10,10 +10,11 @@ import KubernetesCore
 ///   slot has a free address, read an allocation in cooldown, wait, and replace it on condition of the
 ///   `resourceVersion` that was read.
 /// - Guarantees: an address is held only after the server said so for this attachment. A create whose answer never
-///   came is repeated under the same name until it is settled: whichever of the two is committed first wins, and the
-///   other one is refused. Creates are bounded by ``maximumCreates``, take-overs by ``maximumTakeOvers``.
-/// - Assumptions: the caller writes ``journalRecord`` down before it sends what ``next(now:remaining:)`` returned.
-/// - Caveats: unfinished at the caller's deadline, the slot may still come to hold ``journalRecord``.
+///   came is repeated under the same name: whichever of the two is committed first wins, and the other one is refused
+///   for as long as the name exists. Creates are bounded by ``maximumCreates``, take-overs by ``maximumTakeOvers``.
+/// - Assumptions: the caller writes ``journalRecords`` down before it sends what ``next(now:remaining:)`` returned.
+/// - Caveats: unfinished at the caller's deadline, the slot may still come to hold any of ``journalRecords``. A create
+///   that nothing was heard of may be committed when the name is free again, so a held record may say until when.
 /// - Errors: ``State/failed(_:)`` carries the reason.
 struct ClaimSlot: Sendable {
     static let maximumCreates = 64
@@ -60,8 +61,12 @@ struct ClaimSlot: Sendable {
     private var takeOvers = 0
     private var failures = 0
     private var pausedUntil: Moment?
-    /// The write that was sent last, until an answer proves what became of it, and until when it may be committed.
+    /// The candidate that a write was sent for, and until when one may be committed that no answer told the fate of.
     private var unsettled: (candidate: Candidate, until: Moment)?
+    /// How many creates of the candidate were sent of which no answer told what became of them.
+    private var unknownCreates = 0
+    /// As good as any greater number: the object that shows up tells the fate of one create, and not of the others.
+    private static let uncountable = 2
     /// Names given up although a create of them may yet be committed, once their present holder is gone.
     private var abandoned: [JournalEntry.Record] = []
 
@@ -84,6 +89,10 @@ struct ClaimSlot: Sendable {
             })
         else { return false }
         let candidate = Candidate(source: source, address: record.address)
+        if let until = record.mayCommitUntil {
+            unsettled = (candidate, until)
+            unknownCreates = Self.uncountable
+        }
         if let version = record.version {
             state = .held(HeldAddress(pool: sources[source].pool, address: record.address, version: version))
         } else {
@@ -110,13 +119,21 @@ struct ClaimSlot: Sendable {
             [
                 JournalEntry.Record(
                     name: held.name, address: held.address, pool: held.pool.name, poolUID: held.pool.uid,
-                    cooldownSeconds: held.pool.cooldownSeconds, version: held.version)
+                    cooldownSeconds: held.pool.cooldownSeconds, version: held.version,
+                    mayCommitUntil: unsettled?.until)
             ] + abandoned
         case .choosing, .needsScan:
             abandoned
         case .failed:
             abandoned + (unsettled.map { [record(of: $0.candidate)] } ?? [])
         }
+    }
+
+    /// The names that no other slot of the attachment may choose, so that one address is not given for two.
+    var names: Set<String> {
+        var names = Set(journalRecords.map(\.name))
+        if let exact { names.insert(name(Candidate(source: 0, address: exact))) }
+        return names
     }
 
     private func record(of candidate: Candidate) -> JournalEntry.Record {
@@ -143,7 +160,7 @@ struct ClaimSlot: Sendable {
         switch state {
         case .creating(let candidate, _):
             creates += 1
-            unsettled = (candidate, now + remaining + JournalEntry.commitSlack)
+            unsettled = (candidate, commitLimit(now + remaining))
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
                 .create(.ipAllocations, name: name(candidate), object: spec.newObject(), options: options)
@@ -155,7 +172,7 @@ struct ClaimSlot: Sendable {
             state = .takingOver(candidate, allocation)
             return next(now: now, remaining: remaining)
         case .takingOver(let candidate, let allocation):
-            unsettled = (candidate, now + remaining + JournalEntry.commitSlack)
+            unsettled = (candidate, commitLimit(now + remaining))
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
                 .update(
@@ -166,16 +183,24 @@ struct ClaimSlot: Sendable {
         }
     }
 
+    /// Until when a write that is given up at `deadline`, or one that was sent before it, may be committed.
+    private func commitLimit(_ deadline: Moment) -> Moment {
+        max(deadline + JournalEntry.commitSlack, unsettled?.until ?? deadline)
+    }
+
     /// Picks a candidate where the slot has none; may fail, and may leave the slot in need of a scan.
-    mutating func choose(using generator: inout some RandomNumberGenerator) {
+    ///
+    /// - Parameter others: The ``names`` of the attachment's other slots.
+    mutating func choose(avoiding others: Set<String> = [], using generator: inout some RandomNumberGenerator) {
         guard case .choosing = state else { return }
         guard creates < Self.maximumCreates else { return fail() }
         if let exact {
             state = .creating(Candidate(source: 0, address: exact), mayExist: false)
             return
         }
+        let taken = others.union(names)
         for index in sources.indices {
-            switch sources[index].next(using: &generator) {
+            switch candidate(from: index, avoiding: taken, using: &generator) {
             case .address(let address):
                 state = .creating(Candidate(source: index, address: address), mayExist: false)
                 return
@@ -186,18 +211,33 @@ struct ClaimSlot: Sendable {
                 continue
             }
         }
-        chooseTakeOver(using: &generator)
+        chooseTakeOver(avoiding: taken, using: &generator)
+    }
+
+    private mutating func candidate(
+        from source: Int, avoiding taken: Set<String>, using generator: inout some RandomNumberGenerator
+    ) -> CandidateSource.Choice {
+        while true {
+            let choice = sources[source].next(using: &generator)
+            guard case .address(let address) = choice, taken.contains(sources[source].pool.allocationName(of: address))
+            else { return choice }
+            sources[source].strike(address)
+        }
     }
 
     /// Nothing is free in any pool of the slot: looks for an address in cooldown.
-    private mutating func chooseTakeOver(using generator: inout some RandomNumberGenerator) {
+    private mutating func chooseTakeOver(
+        avoiding taken: Set<String>, using generator: inout some RandomNumberGenerator
+    ) {
         guard takeOvers < Self.maximumTakeOvers else { return fail() }
         for index in sources.indices {
             guard sources[index].scan != nil else {
                 state = .needsScan(source: index, .cooling)
                 return
             }
-            if let address = sources[index].coolingAddresses.randomElement(using: &generator) {
+            let pool = sources[index].pool
+            let cooling = sources[index].coolingAddresses.filter { !taken.contains(pool.allocationName(of: $0)) }
+            if let address = cooling.randomElement(using: &generator) {
                 takeOvers += 1
                 state = .reading(Candidate(source: index, address: address), mayBeOurs: false)
                 return
@@ -210,19 +250,29 @@ struct ClaimSlot: Sendable {
         state = .failed(.exhausted(sources.map { LedgerError.PoolFill(pool: $0.pool.name, counts: $0.counts) }))
     }
 
-    /// The address that was chosen and that no request was made for yet.
+    /// The address that was chosen and that nothing was written for yet.
     var freshCandidate: IPAddress? {
-        if case .creating(let candidate, mayExist: false) = state, unsettled == nil { candidate.address } else { nil }
+        guard unsettled == nil else { return nil }
+        switch state {
+        case .creating(let candidate, mayExist: false), .reading(let candidate, mayBeOurs: false):
+            return candidate.address
+        case .choosing, .creating, .reading, .cooling, .takingOver, .needsScan, .held, .failed:
+            return nil
+        }
     }
 
     /// Gives up the fresh candidate, for it is an address of the node itself.
     mutating func avoid(_ address: IPAddress) {
-        guard case .creating(let candidate, _) = state else { return }
-        guard exact == nil else {
-            state = .failed(.addressRefused("the requested address \(address) is one of this node's own"))
-            return
+        switch state {
+        case .creating(let candidate, _), .reading(let candidate, _):
+            guard exact == nil else {
+                state = .failed(.addressRefused("the requested address \(address) is one of this node's own"))
+                return
+            }
+            strike(candidate)
+        case .choosing, .cooling, .takingOver, .needsScan, .held, .failed:
+            break
         }
-        strike(candidate)
     }
 
     /// Takes in what a LIST of a source's pool told.
@@ -239,12 +289,16 @@ struct ClaimSlot: Sendable {
         using generator: inout some RandomNumberGenerator
     ) {
         switch (state, answer) {
-        case (.creating(let candidate, _), .success(let json)), (.takingOver(let candidate, _), .success(let json)):
-            unsettled = nil
+        case (.creating(let candidate, _), .success(let json)):
+            if wasSentTwice { unknownCreates += 1 }
+            hold(candidate, json)
+        case (.takingOver(let candidate, _), .success(let json)):
             hold(candidate, json)
         case (.creating(let candidate, let mayExist), .failure(let error)):
-            let mayBeOurs = mayExist || wasSentTwice || error.mayHaveCommitted
-            if !mayBeOurs { unsettled = nil }
+            if wasSentTwice { unknownCreates += 1 }
+            if error.mayHaveCommitted { unknownCreates += 1 }
+            let mayBeOurs = mayExist || unknownCreates > 0
+            settle()
             if !error.isAlreadyExists {
                 retry(error, as: .creating(candidate, mayExist: mayBeOurs), now: now, using: &generator)
             } else if mayBeOurs || exact != nil {
@@ -257,13 +311,14 @@ struct ClaimSlot: Sendable {
         case (.reading(let candidate, let mayBeOurs), .failure(let error)):
             if error.isNotFound {
                 // Free by now, or an unsettled create of ours is not committed yet: create it (again).
-                state = .creating(candidate, mayExist: mayBeOurs)
+                guard creates < Self.maximumCreates else { return fail() }
+                state = .creating(candidate, mayExist: mayBeOurs || unknownCreates > 0)
             } else {
                 retry(error, as: state, now: now, using: &generator)
             }
         case (.takingOver(let candidate, let allocation), .failure(let error)):
             let mayBeOurs = wasSentTwice || error.mayHaveCommitted
-            if !mayBeOurs { unsettled = nil }
+            if !mayBeOurs { settle() }
             if error.isConflict || error.isNotFound {
                 state = .reading(candidate, mayBeOurs: mayBeOurs)
             } else {
@@ -279,6 +334,7 @@ struct ClaimSlot: Sendable {
     private mutating func hold(_ candidate: Candidate, _ json: JSON) {
         do {
             let metadata = try ObjectMetadata(try JSONFields(json))
+            settle()
             state = .held(
                 HeldAddress(
                     pool: sources[candidate.source].pool, address: candidate.address,
@@ -288,16 +344,19 @@ struct ClaimSlot: Sendable {
         }
     }
 
-    private mutating func strike(_ candidate: Candidate) {
-        sources[candidate.source].strike(candidate.address)
-        giveUpName()
-        state = .choosing
+    /// Every write of the candidate is accounted for, but for creates of which no answer told what became of them. They
+    /// are refused while the name exists, and may succeed when it is gone: they must not be forgotten.
+    private mutating func settle() {
+        if unknownCreates == 0 { unsettled = nil }
     }
 
-    /// A create that is still under way may succeed when the present holder is gone: it must not be forgotten.
-    private mutating func giveUpName() {
-        if let unsettled { abandoned.append(record(of: unsettled.candidate)) }
+    private mutating func strike(_ candidate: Candidate) {
+        sources[candidate.source].strike(candidate.address)
+        settle()
+        if unsettled != nil { abandoned.append(record(of: candidate)) }
         unsettled = nil
+        unknownCreates = 0
+        state = .choosing
     }
 
     private mutating func afterRead(_ candidate: Candidate, _ json: JSON, now: Moment, mayBeOurs: Bool) {
@@ -309,7 +368,7 @@ struct ClaimSlot: Sendable {
             return state = .failed(.malformed(name: name(candidate), problem: "\(error)"))
         }
         if claimant.holds(allocation) {
-            unsettled = nil
+            unknownCreates = max(unknownCreates - 1, 0)
             hold(candidate, json)
         } else if allocation.spec.state == .cooling, !allocation.metadata.isBeingDeleted {
             if isDryRun { return hold(candidate, json) }
@@ -317,6 +376,8 @@ struct ClaimSlot: Sendable {
                 guard takeOvers < Self.maximumTakeOvers else { return refuse(allocation) }
                 takeOvers += 1
             }
+            // When it is ours the next time, that may be the doing of the take-over.
+            if unknownCreates > 0 { unknownCreates = Self.uncountable }
             state = .cooling(candidate, allocation, until: now + Self.takeOverWait)
         } else if exact != nil {
             refuse(allocation)
@@ -326,6 +387,7 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func refuse(_ allocation: IPAllocation) {
+        settle()
         state = .failed(
             .addressRefused(
                 "the requested address \(allocation.spec.address) is taken: \(allocation.holderDescription)"))
@@ -335,13 +397,32 @@ struct ClaimSlot: Sendable {
     private mutating func retry(
         _ error: APIError, as next: State, now: Moment, using generator: inout some RandomNumberGenerator
     ) {
-        lastError = error
+        lastError = error.orEarlier(lastError)
         failures += 1
-        guard case .transient(let retryAfter) = error.disposition else {
+        guard case .transient(let retryAfter) = error.disposition, creates < Self.maximumCreates else {
             state = .failed(.api(error, attempts: failures))
             return
         }
-        pausedUntil = now + max(retryAfter ?? .zero, Backoff().delay(attempt: failures, using: &generator))
+        let backoff = Backoff()
+        pausedUntil =
+            now + max(backoff.bounded(retryAfter), backoff.delay(attempt: failures, using: &generator))
         state = next
+    }
+}
+
+extension [ClaimSlot] {
+    /// Holds what earlier ADDs of the attachment left behind in the slots that it fits; returns the rest.
+    ///
+    /// An address that one slot must have is not for the others.
+    mutating func resume(_ leftover: [JournalEntry.Record]) -> [JournalEntry.Record] {
+        leftover.filter { record in
+            let exact = indices.filter { self[$0].exact == record.address }
+            return !(exact.isEmpty ? Array<Int>(indices) : exact).contains { self[$0].resume(record) }
+        }
+    }
+
+    /// The names that the other slots of the attachment hold or try.
+    func names(besides index: Int) -> Set<String> {
+        indices.reduce(into: []) { names, other in if other != index { names.formUnion(self[other].names) } }
     }
 }

@@ -27,13 +27,14 @@ struct Inquiry: Conversation {
         case .success(let json):
             result = .success(json)
         case .failure(let error):
-            lastError = error
+            lastError = error.orEarlier(lastError)
             guard case .transient(let retryAfter) = error.disposition else {
                 result = .failure(.api(error, attempts: attempts))
                 return
             }
             var generator = SystemRandomNumberGenerator()
-            pause = max(retryAfter ?? .zero, Backoff().delay(attempt: attempts, using: &generator))
+            let backoff = Backoff()
+            pause = max(backoff.bounded(retryAfter), backoff.delay(attempt: attempts, using: &generator))
         }
     }
 

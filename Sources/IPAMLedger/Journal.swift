@@ -62,9 +62,12 @@ package struct Journal: Sendable {
     /// Declares that the journal lacks something, so that whoever comes next rebuilds it.
     func markTorn() throws(JournalError) { try JournalFiles.remove(path("generation")) }
 
-    /// Makes the folders, where they are missing, and proves that they can be written.
+    /// Makes the folders, where they are missing, and proves that an entry's worth can be written.
     package func prepare() throws(JournalError) {
         for sub in Folder.allCases { try JournalFiles.makeFolder(path(sub.rawValue)) }
+        let probe = path("probe.\(getpid()).\(pthread_self())")
+        try JournalFiles.write([UInt8](repeating: 0, count: 1024), to: probe, durably: false)
+        try JournalFiles.remove(probe)
     }
 
     /// Runs `body` under a lock; nil when that is still held elsewhere at `deadline`.
@@ -92,7 +95,7 @@ package struct Journal: Sendable {
     package func entry(for digest: String) throws(JournalError) -> Lookup {
         guard let bytes = try JournalFiles.read(path(.entries, digest)) else { return .absent }
         do {
-            var entry = try JournalEntry(try JSON(parsing: bytes))
+            var entry = try JournalEntry(content: bytes)
             if entry.bootID != bootID { entry.outliveBoot() }
             guard entry.attachment.digest == digest else { return .torn("it describes another attachment") }
             return .entry(entry)
@@ -103,7 +106,7 @@ package struct Journal: Sendable {
 
     package func write(_ entry: JournalEntry, durably: Bool = false) throws(JournalError) {
         try JournalFiles.write(
-            entry.json.serialized(), to: path(.entries, entry.attachment.digest), durably: durably)
+            entry.content, to: path(.entries, entry.attachment.digest), durably: durably)
     }
 
     package func removeEntry(for digest: String) throws(JournalError) {
@@ -162,9 +165,13 @@ package struct Journal: Sendable {
     // MARK: The API server's health, as seen from this node
 
     /// Remembers that the API server did not answer, or (with false) that it did.
+    ///
+    /// A note that is there stays as it is: were it renewed by a DEL whose patience it had cut short, a server that is
+    /// slow but alive would look unreachable for as long as there are DELs.
     func noteUnreachable(_ isUnreachable: Bool) {
         // A hint that only shortens waiting: failing to write it is not worth an error.
         if isUnreachable {
+            if wasUnreachableRecently() { return }
             let note: JSON = ["bootID": .string(bootID), "at": .int(now().nanoseconds)]
             try? JournalFiles.write(note.serialized(), to: path("unreachable"), durably: false)
         } else {

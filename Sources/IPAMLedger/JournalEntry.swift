@@ -123,6 +123,26 @@ extension JournalEntry {
         return json
     }
 
+    /// What its file holds: the JSON with a checksum in it, for a power failure can leave blocks that were never written.
+    var content: [UInt8] {
+        var json = json
+        json["checksum"] = .string(Self.checksum(of: json))
+        return json.serialized()
+    }
+
+    /// - Throws: Whatever is not, to the byte, the content of an entry.
+    init(content: [UInt8]) throws {
+        var json = try JSON(parsing: content)
+        let checksum = json["checksum"]?.string
+        json["checksum"] = nil
+        guard checksum == Self.checksum(of: json) else {
+            throw JSONDecodingError(path: "checksum", problem: "not that of the entry")
+        }
+        try self.init(json)
+    }
+
+    private static func checksum(of json: JSON) -> String { String(FNV1a.hash(json.serialized()), radix: 16) }
+
     package init(_ json: JSON) throws(JSONDecodingError) {
         let fields = try JSONFields(json)
         guard try fields.requiredInt("format") == Self.format else {
@@ -157,6 +177,9 @@ extension JournalEntry {
 }
 
 extension JournalEntry.Record {
+    /// Whether a create of the name that was sent may still be committed.
+    func mayStillCommit(at moment: Moment) -> Bool { mayCommitUntil.map { moment < $0 } ?? false }
+
     var json: JSON {
         var json: JSON = [
             "name": .string(name), "address": .string(address.description), "pool": .string(pool),
@@ -191,5 +214,23 @@ extension JournalEntry.Record {
             poolUID: allocation.spec.poolUID, cooldownSeconds: allocation.spec.cooldownSeconds,
             version: ObjectVersion(
                 uid: allocation.metadata.uid, resourceVersion: allocation.metadata.resourceVersion))
+    }
+}
+
+extension [JournalEntry.Record] {
+    /// Each name once. A record that says where the attachment was seen comes before one that does not, and keeps the
+    /// other one's word that a create may still be committed.
+    var merged: [JournalEntry.Record] {
+        var merged: [JournalEntry.Record] = []
+        for record in self {
+            guard let index = merged.firstIndex(where: { $0.name == record.name }) else {
+                merged.append(record)
+                continue
+            }
+            let limits = [merged[index].mayCommitUntil, record.mayCommitUntil].compactMap(\.self)
+            if merged[index].version == nil, record.version != nil { merged[index] = record }
+            merged[index].mayCommitUntil = limits.max()
+        }
+        return merged
     }
 }

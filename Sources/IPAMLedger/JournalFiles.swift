@@ -39,9 +39,9 @@ struct OpenFile: ~Copyable {
 
 /// Whole-file operations, each of which leaves the old content or the new one, never a part.
 enum JournalFiles {
-    /// A process-wide counter keeps two writers of one process from sharing a temporary name.
+    /// The number of the thread keeps two writers of one process from sharing a temporary name.
     static func write(_ bytes: [UInt8], to path: String, durably: Bool) throws(JournalError) {
-        let temporary = "\(path).\(getpid())~"
+        let temporary = "\(path).\(getpid()).\(pthread_self())~"
         do throws(JournalError) {
             try fill(temporary, bytes, durably: durably)
             guard rename(temporary, path) == 0 else {
@@ -136,5 +136,12 @@ enum JournalFiles {
         for folder in missing.reversed() where mkdir(folder, 0o700) != 0 && errno != EEXIST {
             throw JournalError(operation: "create folder", path: folder, errorNumber: errno)
         }
+    }
+}
+
+/// The hash of Fowler, Noll and Vo, 64 bits wide: any change of one byte changes it. Nothing here needs a better one.
+enum FNV1a {
+    static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
+        bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 }

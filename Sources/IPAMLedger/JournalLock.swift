@@ -26,11 +26,8 @@ package struct JournalLock: ~Copyable {
             }
         }
 
-        /// FNV-1a, kept below 2^60 so that the byte stays a valid file offset.
-        private static func spread(_ text: String) -> Int64 {
-            let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-            return Int64(hash >> 4)
-        }
+        /// Kept below 2^60 so that the byte stays a valid file offset.
+        private static func spread(_ text: String) -> Int64 { Int64(FNV1a.hash(text.utf8) >> 4) }
     }
 
     /// `F_OFD_SETLK` of <fcntl.h>, which the header shows only under _GNU_SOURCE.

@@ -48,24 +48,25 @@ extension Ledger {
         var slots = try order.slots(situation.pools).map { plan in
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp)
         }
+        // What an earlier ADD returned may be in use, and must cool whatever becomes of this one.
+        var returned: Set<String> = []
+        if earlier?.phase == .bound {
+            returned = Set(situation.leftover.filter { $0.version != nil }.map(\.name))
+        }
         let entry = JournalEntry(
-            attachment: order.attachment, phase: .claiming, since: order.startedAt, bootID: journal.bootID,
-            pod: situation.claimant.pod, netns: order.netns, records: [])
+            attachment: order.attachment, phase: returned.isEmpty ? .claiming : .bound, since: order.startedAt,
+            bootID: journal.bootID, pod: situation.claimant.pod, netns: order.netns, records: [])
         // What an earlier ADD left behind and the slots cannot use is given back before anything new is claimed.
-        let surplus = resume(leftover: situation.leftover, in: &slots)
+        let surplus = slots.resume(situation.leftover)
         let carried = release(
             surplus, of: order.attachment, mode: earlier?.releaseMode ?? .delete, deadline: deadlines.claims
         ).map(\.record)
         do throws(LedgerError) {
             return try commit(&slots, entry: entry, carried: carried, order, deadlines: deadlines)
         } catch {
-            // What an earlier ADD returned may be in use: only a DEL takes that away.
-            var inUse: Set<String> = []
-            if earlier?.phase == .bound, !error.isDeletion {
-                inUse = Set(situation.leftover.filter { $0.version != nil }.map(\.name))
-            }
             rollBack(
-                slots.flatMap(\.journalRecords) + carried, keeping: inUse, entry: entry, deadline: deadlines.answer)
+                (slots.flatMap(\.journalRecords) + carried).merged, returned: returned, isDeleted: error.isDeletion,
+                entry: entry, deadline: deadlines.answer)
             throw error
         }
     }
@@ -93,23 +94,11 @@ extension Ledger {
         try journaled { () throws(JournalError) in
             switch try journal.entry(for: digest) {
             case .absent: return nil
-            case .entry(let entry):
-                // The attachment is wanted again, so a release that could not be made is not to be made any more.
-                try journal.unmarkReleasing(digest)
-                return entry
+            case .entry(let entry): return entry
             case .torn(let problem):
                 try journal.markTorn()
                 throw JournalError(path: "\(journal.folder)/entries/\(digest)", problem: problem)
             }
-        }
-    }
-
-    /// Holds what earlier ADDs of this attachment left behind in the slots that it fits; returns the rest.
-    private func resume(
-        leftover: [JournalEntry.Record], in slots: inout [ClaimSlot]
-    ) -> [JournalEntry.Record] {
-        leftover.filter { record in
-            !slots.indices.contains { slots[$0].resume(record) }
         }
     }
 
@@ -121,12 +110,16 @@ extension Ledger {
         let journal = journal
         var draft = entry
         try run(&slots, deadline: deadlines.claims) { slots throws(LedgerError) in
-            draft.records = slots.flatMap(\.journalRecords) + carried
+            draft.records = (slots.flatMap(\.journalRecords) + carried).merged
             try journaled { () throws(JournalError) in try journal.write(draft) }
         }
-        draft.records = slots.flatMap(\.journalRecords) + carried
+        draft.records = (slots.flatMap(\.journalRecords) + carried).merged
         draft.phase = .bound
-        try journaled { () throws(JournalError) in try journal.write(draft) }
+        try journaled { () throws(JournalError) in
+            try journal.write(draft)
+            // The attachment has what it wanted: a release that could not be made is not to be made any more.
+            try journal.unmarkReleasing(draft.attachment.digest)
+        }
         try refuseIfDeleted(order)
         return slots.compactMap(\.held)
     }
@@ -139,10 +132,14 @@ extension Ledger {
         beforeSending: (borrowing [ClaimSlot]) throws(LedgerError) -> Void
     ) throws(LedgerError) {
         while true {
+            guard transport.now() < deadline else { throw timeout(slots) }
+            // What a scan tells may be that nothing is free: every slot has its candidate before any request goes out.
+            for index in slots.indices {
+                let taken = slots.names(besides: index)
+                try chooseCandidate(of: &slots[index], avoiding: taken, deadline: deadline)
+            }
             let now = transport.now()
             guard now < deadline else { throw timeout(slots) }
-            // What a scan tells may be that nothing is free: every slot has its candidate before any request goes out.
-            for index in slots.indices { try chooseCandidate(of: &slots[index], deadline: deadline) }
             var requests: [(slot: Int, request: APIRequest)] = []
             var wakeUp: Moment?
             for index in slots.indices {
@@ -167,8 +164,10 @@ extension Ledger {
         }
     }
 
-    private mutating func chooseCandidate(of slot: inout ClaimSlot, deadline: Moment) throws(LedgerError) {
-        slot.choose(using: &generator)
+    private mutating func chooseCandidate(
+        of slot: inout ClaimSlot, avoiding taken: Set<String>, deadline: Moment
+    ) throws(LedgerError) {
+        slot.choose(avoiding: taken, using: &generator)
         while true {
             if case .needsScan(let source, let scope) = slot.state {
                 slot.learn(try scan(slot.sources[source].pool, scope, deadline: deadline), source: source)
@@ -177,7 +176,7 @@ extension Ledger {
             } else {
                 break
             }
-            slot.choose(using: &generator)
+            slot.choose(avoiding: taken, using: &generator)
         }
         if let failure = slot.failure { throw failure }
     }

@@ -63,6 +63,7 @@ extension Ledger {
         try journaled { () throws(JournalError) in try journal.bury(digest) }
         let left = release(entry.records, of: attachment, mode: entry.releaseMode, deadline: deadline)
         try settle(entry, left: left)
-        if let error = left.first?.error { throw error }
+        // A name that only waits until no create of it can be committed any more is written down, and no failure.
+        if let error = left.first(where: { !$0.isAwaitingCommit })?.error { throw error }
     }
 }

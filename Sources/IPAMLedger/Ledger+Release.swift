@@ -204,17 +204,21 @@ extension Ledger {
 
     /// Takes back what a failed claim holds or may come to hold; what cannot be settled is left in the journal.
     ///
-    /// - Parameter names: What an earlier claim of the attachment returned, and is not to be touched.
+    /// - Parameters:
+    ///   - names: What an earlier claim of the attachment returned. It may be in use: only a DEL takes it away.
+    ///   - isDeleted: Whether it is a DEL that ended the claim.
     func rollBack(
-        _ records: [JournalEntry.Record], keeping names: Set<String>, entry: JournalEntry, deadline: Moment
+        _ records: [JournalEntry.Record], returned names: Set<String>, isDeleted: Bool, entry: JournalEntry,
+        deadline: Moment
     ) {
-        let left = release(
-            records.filter { !names.contains($0.name) }, of: entry.attachment, mode: .delete, deadline: deadline)
+        let returned = records.filter { names.contains($0.name) }
+        let fresh = records.filter { !names.contains($0.name) }
+        var left = release(fresh, of: entry.attachment, mode: .delete, deadline: deadline)
+        if isDeleted { left += release(returned, of: entry.attachment, mode: .cool, deadline: deadline) }
         do throws(LedgerError) {
-            if names.isEmpty { return try settle(entry, left: left) }
+            if isDeleted || returned.isEmpty { return try settle(entry, left: left) }
             var entry = entry
-            entry.phase = .bound
-            entry.records = records.filter { names.contains($0.name) } + left.map(\.record)
+            entry.records = returned + left.map(\.record)
             try journaled { () throws(JournalError) in try journal.write(entry) }
         } catch {
             // The entry that names them is on disk since before they were created.

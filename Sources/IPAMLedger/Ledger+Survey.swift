@@ -43,9 +43,8 @@ extension Ledger {
         }
         var remembered: [JournalEntry.Record] = []
         for record in leftover {
-            if let record = try confirm(record, claimant, try answers.removeFirst().unlessNotFound()) {
-                remembered.append(record)
-            }
+            let found = try answers.removeFirst().unlessNotFound()
+            if let record = record.seen(found, by: claimant, now: transport.now()) { remembered.append(record) }
         }
         return Situation(claimant: claimant, pools: pools, leftover: remembered)
     }
@@ -110,19 +109,21 @@ extension Ledger {
             throw error
         }
     }
+}
 
-    /// What the ledger says of a name that an earlier ADD wrote down; nil where there is nothing left of it.
-    private func confirm(
-        _ record: JournalEntry.Record, _ claimant: Claimant, _ found: JSON?
-    ) throws(LedgerError) -> JournalEntry.Record? {
-        var record = record
-        guard let found else {
-            guard let until = record.mayCommitUntil, record.version == nil, transport.now() < until else { return nil }
+extension JournalEntry.Record {
+    /// What is left of a name that an earlier ADD wrote down, after a read of it (nil: proven absent).
+    ///
+    /// With a version the claimant holds it. Without one a create of it may still be committed, at once or when its
+    /// present holder is gone. Nil where it is neither.
+    func seen(_ found: JSON?, by claimant: Claimant, now: Moment) -> JournalEntry.Record? {
+        if let found, let allocation = try? IPAllocation(found), claimant.holds(allocation) {
+            var record = JournalEntry.Record(allocation)
+            record.mayCommitUntil = mayCommitUntil
             return record
         }
-        guard let allocation = try? IPAllocation(found), claimant.holds(allocation) else { return nil }
-        record.version = ObjectVersion(
-            uid: allocation.metadata.uid, resourceVersion: allocation.metadata.resourceVersion)
-        return record
+        var record = self
+        record.version = nil
+        return mayStillCommit(at: now) ? record : nil
     }
 }

@@ -53,28 +53,36 @@ struct Release: Conversation {
     /// Whether nothing of this name is, or can come to be, held by the attachment.
     var isSettled: Bool {
         switch swap.result {
-        case .success(.done): true
-        // An absent name, or one that somebody else holds now, may still become ours.
-        case .success(.gone), .success(.left): record.version != nil || !mayStillCommit
+        // A name that is free now, or somebody else's, may still become ours.
+        case .success: !record.mayStillCommit(at: now())
         case .failure, nil: false
         }
     }
 
-    private var mayStillCommit: Bool { record.mayCommitUntil.map { now() < $0 } ?? false }
+    /// Whether all that is left is that a create which nothing was heard of may still be committed.
+    var isAwaitingCommit: Bool {
+        if case .success = swap.result { !isSettled } else { false }
+    }
 
     var error: LedgerError? {
         if isSettled { return nil }
-        if case .failure(let error) = swap.result {
-            if let error = error as? APIError { return .api(error, attempts: swap.attempts) }
+        switch swap.result {
+        case .success:
+            return .deadline("the create of IPAllocation \"\(record.name)\" may still be committed")
+        case .failure(let error as APIError):
+            return .api(error, attempts: swap.attempts)
+        case .failure(let error):
             return .malformed(name: record.name, problem: "\(error)")
+        case nil:
+            if let error = swap.lastError { return .api(error, attempts: swap.attempts) }
+            return .deadline("IPAllocation \"\(record.name)\" was not released yet")
         }
-        if let error = swap.lastError { return .api(error, attempts: swap.attempts) }
-        return .deadline("the create of IPAllocation \"\(record.name)\" may still be committed")
     }
 
     /// Whether the API server could not be asked, as opposed to an answer that leaves the name open.
     var wasUnreachable: Bool {
-        if case .transport = swap.lastError { return swap.result == nil || !isSettled }
+        if case .success = swap.result { return false }
+        if case .transport = swap.lastError { return true }
         return swap.attempts == 0
     }
 }

@@ -22,36 +22,18 @@ package struct Client {
     /// Performs one request with the retries described above. One that changes something gets a `?timeout=` below the
     /// time that is left.
     package func perform(_ request: APIRequest, deadline: Moment) throws(APIError) -> JSON {
-        let start = transport.now()
-        var attempts = 0
-        var mayHaveCommitted = false
+        var retries = Retries(start: transport.now(), deadline: deadline, backoff: backoff)
         var generator = SystemRandomNumberGenerator()
         while true {
             let remaining = deadline - transport.now()
             let reply = transport.perform([request.limited(to: remaining)], deadline: deadline)[0]
-            attempts += 1
-            let error: APIError
             switch interpret(reply, to: request) {
             case .success(let object): return object
-            case .failure(let failure): error = failure
+            case .failure(let failure):
+                let resumption = try retries.next(
+                    after: failure, of: request, now: transport.now(), using: &generator)
+                transport.sleep(until: resumption)
             }
-            mayHaveCommitted = mayHaveCommitted || error.mayHaveCommitted
-            let delay: Duration? =
-                if case .transient(let retryAfter) = error.disposition,
-                    !error.mayHaveCommitted || request.isConditional
-                {
-                    max(backoff.delay(attempt: attempts - 1, using: &generator), backoff.bounded(retryAfter))
-                } else {
-                    nil
-                }
-            guard let delay, transport.now() + delay < deadline else {
-                if attempts == 1 { throw error }
-                let elapsed = transport.now() - start
-                throw .gaveUp(
-                    APIError.Attempts(count: attempts, elapsed: elapsed, mayHaveCommitted: mayHaveCommitted),
-                    last: error)
-            }
-            transport.sleep(until: transport.now() + delay)
         }
     }
 

@@ -8,8 +8,11 @@ package struct ClientConfiguration: Sendable {
     package var caPEM: [UInt8]?
     package var clientCertificatePEM: [UInt8]?
     package var clientKeyPEM: [UInt8]?
-    /// Read once: a file that is renewed has to be loaded again.
+    /// As it was when the configuration was loaded.
     package var token: String?
+    /// Where `token` was read from. AsyncConnection reads it again while it runs; Connection, which serves short-lived
+    /// programs, does not.
+    package var tokenFile: String?
     /// The name that the server's certificate must carry where that is not the host of `server`.
     package var tlsServerName: String?
     /// No environment variable sets a proxy.
@@ -18,14 +21,15 @@ package struct ClientConfiguration: Sendable {
 
     package init(
         server: ServerAddress, caPEM: [UInt8]? = nil, clientCertificatePEM: [UInt8]? = nil,
-        clientKeyPEM: [UInt8]? = nil, token: String? = nil, tlsServerName: String? = nil, proxyURL: String? = nil,
-        userAgent: String = "berth"
+        clientKeyPEM: [UInt8]? = nil, token: String? = nil, tokenFile: String? = nil, tlsServerName: String? = nil,
+        proxyURL: String? = nil, userAgent: String = "berth"
     ) {
         self.server = server
         self.caPEM = caPEM
         self.clientCertificatePEM = clientCertificatePEM
         self.clientKeyPEM = clientKeyPEM
         self.token = token
+        self.tokenFile = tokenFile
         self.tlsServerName = tlsServerName
         self.proxyURL = proxyURL
         self.userAgent = userAgent
@@ -40,6 +44,7 @@ extension ClientConfiguration: CustomStringConvertible, CustomDebugStringConvert
             "clientCertificatePEM": Self.size(clientCertificatePEM),
             "clientKeyPEM": clientKeyPEM == nil ? "none" : "redacted",
             "token": token == nil ? "none" : "redacted",
+            "tokenFile": tokenFile ?? "none",
             "tlsServerName": tlsServerName ?? "none",
             "proxyURL": proxyURL == nil ? "none" : "redacted",  // may hold a password
             "userAgent": userAgent,

@@ -17,12 +17,7 @@ package final class Connection: Transport {
     private var idle: [Transfer] = []
 
     package init(_ configuration: ClientConfiguration) throws(ConfigurationError) {
-        if let failure = LibCurl.initialisationFailure {
-            throw ConfigurationError(.unsupported, "libcurl cannot be initialised: \(failure)")
-        }
-        if configuration.server.scheme == .https, configuration.caPEM == nil {
-            throw ConfigurationError(.invalid, "\(configuration.server.url): the CA of the server must be given")
-        }
+        try LibCurl.check(configuration)
         guard let multi = Self.makeMulti() else {
             throw ConfigurationError(.unsupported, "libcurl cannot be initialised: out of memory")
         }
@@ -92,7 +87,7 @@ package final class Connection: Transport {
 
     private func begin(_ request: APIRequest, remaining: Duration) -> Transfer? {
         guard let transfer = idle.popLast() ?? Transfer(options) else { return nil }
-        transfer.prepare(request, remaining: remaining)
+        transfer.prepare(request, remaining: remaining, authorization: options.authorization)
         guard curl_multi_add_handle(multi, transfer.handle) == CURLM_OK else { return nil }
         return transfer
     }

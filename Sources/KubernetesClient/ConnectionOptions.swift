@@ -5,14 +5,19 @@ struct ConnectionOptions {
     let configuration: ClientConfiguration
     /// Scheme, authority and base path, to which the path of a request is appended.
     let urlPrefix: String
+    /// The header line for the token that the configuration holds.
     let authorization: String?
     /// `CURLOPT_CONNECT_TO`, where the URL names another host than the one to connect to.
     private let connectTo: ConnectTo?
 
-    init(_ configuration: ClientConfiguration) {
+    /// Tells options that are meant for new connections from earlier ones.
+    let generation: Int
+
+    init(_ configuration: ClientConfiguration, generation: Int = 0) {
         self.configuration = configuration
+        self.generation = generation
         let server = configuration.server
-        authorization = configuration.token.map { "Authorization: Bearer \($0)" }
+        authorization = configuration.token.map(Self.authorization)
         if let name = configuration.tlsServerName, name != server.host {
             // The URL's host is the name that libcurl verifies and sends as SNI. It also becomes `:authority`, which
             // the API server does not look at.
@@ -25,6 +30,8 @@ struct ConnectionOptions {
             connectTo = nil
         }
     }
+
+    static func authorization(token: String) -> String { "Authorization: Bearer \(token)" }
 
     func apply(to handle: Transfer.Handle) {
         applySecurity(to: handle)

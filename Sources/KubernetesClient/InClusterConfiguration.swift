@@ -23,6 +23,7 @@ extension ClientConfiguration {
         return ClientConfiguration(
             server: ServerAddress(host: host, port: port),
             caPEM: try Credentials.certificates(FileContents.read(caPath), source: caPath),
-            token: try Credentials.token(FileContents.read(tokenPath), source: tokenPath))
+            token: try Credentials.token(FileContents.read(tokenPath), source: tokenPath),
+            tokenFile: tokenPath)
     }
 }

@@ -109,6 +109,7 @@ extension ClientConfiguration {
         }
         if let file = try user.file("tokenFile") {
             token = try Credentials.token(FileContents.read(file), source: file)
+            tokenFile = file
         } else if let text = try user.string("token") {
             token = try Credentials.token(Array(text.utf8), source: user.source("token"))
         }

@@ -13,4 +13,14 @@ enum LibCurl {
         let code = curl_global_init(Int(CURL_GLOBAL_SSL))
         return code == CURLE_OK ? nil : String(cString: curl_easy_strerror(code))
     }()
+
+    /// Throws for what no connection can be made with.
+    static func check(_ configuration: ClientConfiguration) throws(ConfigurationError) {
+        if let failure = initialisationFailure {
+            throw ConfigurationError(.unsupported, "libcurl cannot be initialised: \(failure)")
+        }
+        if configuration.server.scheme == .https, configuration.caPEM == nil {
+            throw ConfigurationError(.invalid, "\(configuration.server.url): the CA of the server must be given")
+        }
+    }
 }

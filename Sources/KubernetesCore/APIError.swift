@@ -129,6 +129,13 @@ extension APIError {
         return status.details.causes.contains { $0.field == "metadata.uid" }
     }
 
+    /// Which of two failures of one request to report when time has run out: an answer, or a refused connection, tells
+    /// more than a last attempt that the caller's own deadline cut short.
+    package func orEarlier(_ earlier: APIError?) -> APIError {
+        if case .transport(let failure, _) = self, failure.kind == .timeout, let earlier { return earlier }
+        return self
+    }
+
     /// For a request that changes something: the server may have committed the change, or may yet do so.
     package var mayHaveCommitted: Bool {
         if case .gaveUp(let attempts, _) = self { return attempts.mayHaveCommitted }

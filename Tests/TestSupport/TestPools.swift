@@ -1,0 +1,36 @@
+internal import IPAMAPI
+package import JSONText
+internal import KubernetesClient
+internal import KubernetesCore
+
+extension ControlPlane {
+    /// Makes a pool; `spec` is as in YAML.
+    package func makePool(_ name: String, _ spec: JSON) async throws {
+        let object: JSON = [
+            "apiVersion": "ipam.berth.dev/v1alpha1", "kind": "IPPool", "metadata": ["name": .string(name)],
+            "spec": spec,
+        ]
+        _ = try await withAdmin { try $0.create(.ipPools, name: name, object: object, deadline: .soon) }
+    }
+
+    /// Removes pools with all that is allocated from them. Those that are not there are no error.
+    package func removePools(_ names: [String]) async throws {
+        if names.isEmpty { return }
+        let labels = names.map { LabelValue.fitting($0) }.joined(separator: ",")
+        let type = ResourceType.ipAllocations
+        let collection = APIRequest(
+            method: .delete, path: type.path(namespace: nil, name: nil),
+            query: [.init("labelSelector", "\(LabelKey.pool) in (\(labels))")],
+            headers: [.init("Accept", "application/json")], subject: .init(verb: .delete, resource: type))
+        try await withAdmin { client in
+            for name in names {
+                do throws(APIError) {
+                    try client.delete(.ipPools, name: name, preconditions: nil, deadline: .soon)
+                } catch {
+                    guard error.isNotFound else { throw error }
+                }
+            }
+            _ = try client.perform(collection, deadline: .now() + .seconds(120))
+        }
+    }
+}
