@@ -101,7 +101,13 @@ let package = Package(
                 "IPAMLedger", "IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText", "KubernetesCore", "KubernetesClient",
             ]
         ),
-        .testTarget(name: "BerthTests", dependencies: ["Berth", "CNIProtocol", "JSONText", "IPAddressing"]),
+        .testTarget(
+            name: "BerthTests",
+            dependencies: [
+                "Berth", "CNIProtocol", "JSONText", "IPAddressing", "IPAMAPI", "IPAMEngine", "IPAMLedger",
+                "KubernetesCore",
+            ]
+        ),
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
