@@ -30,7 +30,7 @@ let package = Package(
         .target(name: "CNIProtocol", dependencies: ["JSONText", "IPAddressing"]),
         .target(name: "KubernetesCore", dependencies: ["JSONText"]),
         .target(name: "IPAMAPI", dependencies: ["JSONText", "IPAddressing", "KubernetesCore", "CHost"]),
-        .target(name: "IPAMEngine", dependencies: ["IPAddressing", "IPAMAPI"]),
+        .target(name: "IPAMEngine", dependencies: ["IPAddressing", "KubernetesCore", "IPAMAPI"]),
 
         // The C side.
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -47,6 +47,7 @@ let package = Package(
             name: "KubernetesClientYAML",
             dependencies: ["JSONText", "KubernetesClient", .product(name: "Yams", package: "Yams")]
         ),
+        .target(name: "KubernetesRuntime", dependencies: ["JSONText", "KubernetesCore", "KubernetesClient"]),
         .target(
             name: "IPAMLedger",
             dependencies: [
@@ -94,7 +95,10 @@ let package = Package(
                 "IPAMAPI", "JSONText", "IPAddressing", "KubernetesCore", .product(name: "Yams", package: "Yams"),
             ]
         ),
-        .testTarget(name: "IPAMEngineTests", dependencies: ["IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText"]),
+        .testTarget(
+            name: "IPAMEngineTests",
+            dependencies: ["IPAMEngine", "IPAMAPI", "IPAddressing", "KubernetesCore", "JSONText"]
+        ),
         .testTarget(
             name: "IPAMLedgerTests",
             dependencies: [

@@ -2,12 +2,13 @@
 # Measures the plugin against a real API server, each figure beside its floor: a small C program that does the same on
 # the wire and nothing else (hack/bench).
 #
-# Usage: hack/bench.sh [--quick] [--only NAME]... [--json FILE]
+# Usage: hack/bench.sh [--quick] [--only NAME]... [--against FILE] [--json FILE]
 #
-#   --quick      about a minute once everything is built: few runs, and 2,000 addresses in place of 60,000
-#   --only NAME  that part alone; may be given more than once: startup, footprint, sequential, concurrent, requests,
-#                full, unreachable, filled
-#   --json FILE  writes the figures there too, as JSON
+#   --quick         about a minute once everything is built: few runs, and 2,000 addresses in place of 60,000
+#   --only NAME     that part alone; may be given more than once: startup, footprint, sequential, builds, concurrent,
+#                   requests, full, unreachable, filled
+#   --against FILE  another build of the plugin, measured beside this one (the part `builds`)
+#   --json FILE     writes the figures there too, as JSON
 #
 # The table is the standard output; what goes on meanwhile is on standard error. A full run takes about ten minutes.
 # No figure makes it fail, only errors do. Measure on a machine that does nothing else.
@@ -30,9 +31,9 @@ while (($# > 0)); do
     case $1 in
         --help | -h) usage && exit ;;
         --quick) arguments+=("$1") ;;
-        --only | --json)
+        --only | --json | --against)
             (($# > 1)) || die "$1 needs an argument; --help says more"
-            if [[ $1 == --json ]]; then arguments+=("$1" "$(realpath -m "$2")"); else arguments+=("$1" "$2"); fi
+            if [[ $1 == --only ]]; then arguments+=("$1" "$2"); else arguments+=("$1" "$(realpath -m "$2")"); fi
             shift
             ;;
         *) die "unknown argument: $1; --help says more" ;;

@@ -82,5 +82,7 @@ else
         die "BERTH_TEST_CONTROL_PLANE: no API server is ready in $BERTH_TEST_CONTROL_PLANE"
 fi
 export BERTH_TEST_PLUGIN=$root/dist/berth
+# Most tests wait for processes that share two cores with the API server; more of them at once only wait longer.
+export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-8}
 say "swift test $*; $SECONDS s so far"
 swift test --disable-xctest "$@"

@@ -43,11 +43,12 @@ struct Plugin: CNIPlugin {
     private func release(_ request: AttachmentRequest, wasReturned: Bool) throws(CNIError) {
         let node = try NodeConfiguration(
             ipam: request.configuration.ipam, environment: environment, isForRelease: true)
-        let transport: any Transport
-        do throws(CNIError) {
-            transport = try Self.connection(node)
-        } catch {
-            transport = UnusableTransport(reason: error.message)
+        let transport = DeferredTransport {
+            do throws(CNIError) {
+                return try Self.connection(node)
+            } catch {
+                return UnusableTransport(reason: error.message)
+            }
         }
         var ledger = try ledger(node, request.trace, transport)
         try ledger.logged("DEL", request.attachment) { ledger throws(LedgerError) in

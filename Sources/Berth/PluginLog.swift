@@ -11,7 +11,7 @@ struct PluginLog: LedgerLog {
     let traceID: String?
 
     func write(_ level: LogLevel, _ message: StaticString, _ metadata: [(String, String)]) {
-        var line = "time=\(Self.timestamp) level=\(level) msg=\(Self.quoted("\(message)"))"
+        var line = "time=\(Self.timestamp) level=\(level.name) msg=\(Self.quoted(message.description))"
         for (key, value) in metadata where !value.isEmpty { line += " \(key)=\(Self.quoted(value))" }
         if let traceID { line += " trace=\(traceID)" }
         line += "\n"

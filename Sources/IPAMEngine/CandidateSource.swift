@@ -129,8 +129,13 @@ package struct CandidateSource: Sendable {
 
     /// The best known figures of how full the pool is.
     package var counts: PoolCounts {
-        scan?.counts ?? pool.statusCounts
-            ?? PoolCounts(usable: pool.usable.count, allocated: struck.count, cooling: 0, held: 0)
+        var counts =
+            scan?.counts ?? pool.statusCounts
+            ?? PoolCounts(usable: pool.usable.count, allocated: 0, cooling: 0, held: 0)
+        // What was refused just now is taken, though a cache may not know it yet.
+        let known = counts.allocated + counts.cooling + counts.held
+        counts.allocated += max(struck.count - known, 0)
+        return counts
     }
 
     /// Marks an address as taken by someone else.

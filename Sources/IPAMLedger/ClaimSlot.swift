@@ -65,10 +65,15 @@ struct ClaimSlot: Sendable {
     private var unsettled: (candidate: Candidate, until: Moment)?
     /// How many creates of the candidate were sent of which no answer told what became of them.
     private var unknownCreates = 0
+    /// Whether a take-over was sent of which no answer told what became of it. It can be committed only while the
+    /// allocation is in the version that was read.
+    private var isTakeOverUnknown = false
     /// As good as any greater number: the object that shows up tells the fate of one create, and not of the others.
     private static let uncountable = 2
     /// Names given up although a create of them may yet be committed, once their present holder is gone.
     private var abandoned: [JournalEntry.Record] = []
+    /// Names whose release is under way.
+    private var released: Set<String> = []
 
     init(_ plan: SlotPlan, claimant: Claimant, claimedAt: String, isDryRun: Bool = false) {
         self.claimant = claimant
@@ -100,6 +105,9 @@ struct ClaimSlot: Sendable {
         }
         return true
     }
+
+    /// Names that must not be chosen, for their release is under way.
+    mutating func leave(_ released: Set<String>) { self.released = released }
 
     var held: HeldAddress? {
         if case .held(let held) = state { held } else { nil }
@@ -195,10 +203,15 @@ struct ClaimSlot: Sendable {
         guard case .choosing = state else { return }
         guard creates < Self.maximumCreates else { return fail() }
         if let exact {
-            state = .creating(Candidate(source: 0, address: exact), mayExist: false)
+            let candidate = Candidate(source: 0, address: exact)
+            guard !released.contains(name(candidate)) else {
+                state = .failed(.deadline("the release of IPAllocation \"\(name(candidate))\" is still under way"))
+                return
+            }
+            state = .creating(candidate, mayExist: false)
             return
         }
-        let taken = others.union(names)
+        let taken = others.union(names).union(released)
         for index in sources.indices {
             switch candidate(from: index, avoiding: taken, using: &generator) {
             case .address(let address):
@@ -317,11 +330,15 @@ struct ClaimSlot: Sendable {
                 retry(error, as: state, now: now, using: &generator)
             }
         case (.takingOver(let candidate, let allocation), .failure(let error)):
-            let mayBeOurs = wasSentTwice || error.mayHaveCommitted
-            if !mayBeOurs { settle() }
+            let mayBeOurs = isTakeOverUnknown || wasSentTwice || error.mayHaveCommitted
             if error.isConflict || error.isNotFound {
+                // In another version by now: no take-over is open any more, and an earlier one may have been made.
+                isTakeOverUnknown = false
+                settle()
                 state = .reading(candidate, mayBeOurs: mayBeOurs)
             } else {
+                isTakeOverUnknown = mayBeOurs
+                settle()
                 let next: State =
                     mayBeOurs ? .reading(candidate, mayBeOurs: true) : .takingOver(candidate, allocation)
                 retry(error, as: next, now: now, using: &generator)
@@ -334,6 +351,7 @@ struct ClaimSlot: Sendable {
     private mutating func hold(_ candidate: Candidate, _ json: JSON) {
         do {
             let metadata = try ObjectMetadata(try JSONFields(json))
+            isTakeOverUnknown = false
             settle()
             state = .held(
                 HeldAddress(
@@ -347,11 +365,12 @@ struct ClaimSlot: Sendable {
     /// Every write of the candidate is accounted for, but for creates of which no answer told what became of them. They
     /// are refused while the name exists, and may succeed when it is gone: they must not be forgotten.
     private mutating func settle() {
-        if unknownCreates == 0 { unsettled = nil }
+        if unknownCreates == 0, !isTakeOverUnknown { unsettled = nil }
     }
 
     private mutating func strike(_ candidate: Candidate) {
         sources[candidate.source].strike(candidate.address)
+        isTakeOverUnknown = false
         settle()
         if unsettled != nil { abandoned.append(record(of: candidate)) }
         unsettled = nil
@@ -387,6 +406,7 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func refuse(_ allocation: IPAllocation) {
+        if allocation.spec.state != .cooling { isTakeOverUnknown = false }
         settle()
         state = .failed(
             .addressRefused(
@@ -413,12 +433,23 @@ struct ClaimSlot: Sendable {
 extension [ClaimSlot] {
     /// Holds what earlier ADDs of the attachment left behind in the slots that it fits; returns the rest.
     ///
-    /// An address that one slot must have is not for the others.
-    mutating func resume(_ leftover: [JournalEntry.Record]) -> [JournalEntry.Record] {
-        leftover.filter { record in
+    /// What is held comes before what may come to exist, and an address that one slot must have is not for the others.
+    ///
+    /// - Parameter isIntact: An ADD returned what is held, and no DEL came since. Otherwise a release of it may be under
+    ///   way, which would take it from under the pod: it is not held again.
+    mutating func resume(_ leftover: [JournalEntry.Record], isIntact: Bool) -> [JournalEntry.Record] {
+        let held = leftover.filter { $0.version != nil }
+        let rest = (isIntact ? held : []) + leftover.filter { $0.version == nil }
+        let surplus = rest.filter { record in
             let exact = indices.filter { self[$0].exact == record.address }
             return !(exact.isEmpty ? Array<Int>(indices) : exact).contains { self[$0].resume(record) }
         }
+        return isIntact ? surplus : held + surplus
+    }
+
+    /// Leaves names alone whose release is under way: it could be committed when they are held again.
+    mutating func leave(_ released: Set<String>) {
+        for index in indices { self[index].leave(released) }
     }
 
     /// The names that the other slots of the attachment hold or try.

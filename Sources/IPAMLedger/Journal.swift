@@ -159,6 +159,8 @@ package struct Journal: Sendable {
         try JournalFiles.remove(path(.releasing, digest))
     }
 
+    func isReleasing(_ digest: String) -> Bool { access(path(.releasing, digest), F_OK) == 0 }
+
     /// The digests of attachments with something left to release.
     package func releasing() -> [String] { JournalFiles.names(in: path(Folder.releasing.rawValue)) }
 

@@ -49,24 +49,26 @@ extension Ledger {
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp)
         }
         // What an earlier ADD returned may be in use, and must cool whatever becomes of this one.
-        var returned: Set<String> = []
-        if earlier?.phase == .bound {
-            returned = Set(situation.leftover.filter { $0.version != nil }.map(\.name))
-        }
+        let held = Set(situation.leftover.filter { $0.version != nil }.map(\.name))
         let entry = JournalEntry(
-            attachment: order.attachment, phase: returned.isEmpty ? .claiming : .bound, since: order.startedAt,
-            bootID: journal.bootID, pod: situation.claimant.pod, netns: order.netns, records: [])
+            attachment: order.attachment, phase: held.isEmpty ? .claiming : earlier?.phase ?? .claiming,
+            since: order.startedAt, bootID: journal.bootID, pod: situation.claimant.pod, netns: order.netns,
+            records: [])
         // What an earlier ADD left behind and the slots cannot use is given back before anything new is claimed.
-        let surplus = slots.resume(situation.leftover)
+        let isIntact = try isIntact(earlier)
+        let surplus = slots.resume(situation.leftover, isIntact: isIntact)
         let carried = release(
             surplus, of: order.attachment, mode: earlier?.releaseMode ?? .delete, deadline: deadlines.claims
         ).map(\.record)
+        slots.leave(Set(carried.map(\.name)))
         do throws(LedgerError) {
             return try commit(&slots, entry: entry, carried: carried, order, deadlines: deadlines)
         } catch {
+            // What is in use only a DEL takes away.
             rollBack(
-                (slots.flatMap(\.journalRecords) + carried).merged, returned: returned, isDeleted: error.isDeletion,
-                entry: entry, deadline: deadlines.answer)
+                (slots.flatMap(\.journalRecords) + carried).merged,
+                keeping: isIntact && entry.phase == .bound && !error.isDeletion ? held : [], entry: entry,
+                deadline: deadlines.answer)
             throw error
         }
     }
@@ -99,6 +101,15 @@ extension Ledger {
                 try journal.markTorn()
                 throw JournalError(path: "\(journal.folder)/entries/\(digest)", problem: problem)
             }
+        }
+    }
+
+    /// Whether an ADD returned what the entry names, and no DEL of it was begun since.
+    private func isIntact(_ earlier: JournalEntry?) throws(LedgerError) -> Bool {
+        guard let earlier, earlier.phase == .bound else { return false }
+        let digest = earlier.attachment.digest
+        return try journaled { () throws(JournalError) in
+            try !journal.wasDeleted(digest, since: earlier.since) && !journal.isReleasing(digest)
         }
     }
 

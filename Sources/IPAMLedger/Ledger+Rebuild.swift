@@ -20,8 +20,7 @@ extension Ledger {
         if try journaled({ () throws(JournalError) in try journal.isWhole() }) { return }
 
         log.log(.info, "rebuilding the journal", [("folder", journal.folder)])
-        let allocations = try allocations(
-            selector: "\(LabelKey.node)=\(LabelValue.fitting(node))", deadline: deadline)
+        let allocations = try ownAllocations(deadline: deadline)
         var held: [String: [IPAllocation]] = [:]
         for allocation in allocations where allocation.spec.node == node && allocation.spec.machineID == machineID {
             guard let attachment = allocation.spec.attachment else { continue }
@@ -65,10 +64,30 @@ extension Ledger {
         if entry != found { try journal.write(entry) }
     }
 
-    /// A consistent LIST. Objects that do not decode hold nothing that could be told apart, and are left out.
-    func allocations(selector: String, deadline: Moment) throws(LedgerError) -> [IPAllocation] {
-        let request = APIRequest.list(.ipAllocations, options: ListOptions(labelSelector: selector))
-        let list = try ask([request], deadline: deadline)[0].orThrow()
+    /// The allocations of this node, for a rebuild.
+    ///
+    /// A server without consistent reads from its cache (before Kubernetes 1.31) answers a consistent LIST by reading
+    /// every allocation of the cluster, which can take longer than a call may last. Then its cache must do: it may lag by
+    /// what was written a moment ago, and an allocation that it lacks is left to whoever reclaims what leaked.
+    private func ownAllocations(deadline: Moment) throws(LedgerError) -> [IPAllocation] {
+        let selector = "\(LabelKey.node)=\(LabelValue.fitting(node))"
+        let patience = (deadline - transport.now()) / 2
+        do throws(LedgerError) {
+            return try allocations(selector: selector, deadline: transport.now() + patience)
+        } catch {
+            guard case .api(let failure, _) = error, case .transient = failure.disposition else { throw error }
+            log.log(.warning, "a consistent list failed, reading the server's cache", [("error", "\(error)")])
+            return try allocations(selector: selector, resourceVersion: "0", deadline: deadline)
+        }
+    }
+
+    /// A LIST, consistent unless a `resourceVersion` is given. Objects that do not decode hold nothing that could be told
+    /// apart, and are left out.
+    func allocations(
+        selector: String, resourceVersion: String? = nil, deadline: Moment
+    ) throws(LedgerError) -> [IPAllocation] {
+        let options = ListOptions(labelSelector: selector, resourceVersion: resourceVersion)
+        let list = try ask([.list(.ipAllocations, options: options)], deadline: deadline)[0].orThrow()
         return (list["items"]?.array ?? []).compactMap { item in
             do {
                 return try IPAllocation(item)

@@ -30,14 +30,15 @@ extension Ledger {
     ) throws(LedgerError) {
         let patience = journal.wasUnreachableRecently() ? budget.impatient : budget.release
         let deadline = transport.now() + patience
+        let outcome: DeleteOutcome?
         do throws(LedgerError) {
             try ensureWhole(deadline: deadline)
+            let scope = JournalLock.Scope.attachment(digest: attachment.digest)
+            outcome = try journal.withLock(scope, until: deadline) { () throws(LedgerError) in
+                try deleteAlone(attachment, wasReturned: wasReturned, deadline: deadline)
+            }
         } catch {
             return try deleteBlindly(attachment, because: error, deadline: deadline)
-        }
-        let scope = JournalLock.Scope.attachment(digest: attachment.digest)
-        let outcome = try journal.withLock(scope, until: deadline) { () throws(LedgerError) in
-            try deleteAlone(attachment, wasReturned: wasReturned, deadline: deadline)
         }
         switch outcome {
         case nil:
@@ -119,14 +120,24 @@ extension Ledger {
         let digest = entry.attachment.digest
         try journaled { () throws(JournalError) in
             if left.isEmpty {
-                try journal.removeEntry(for: digest)
-                try journal.unmarkReleasing(digest)
+                forget(digest)
             } else {
                 var entry = entry
                 entry.records = left.map(\.record)
                 try journal.write(entry, durably: true)
                 try journal.markReleasing(digest)
             }
+        }
+    }
+
+    /// Removes an entry of which nothing is left. One that cannot be removed is no error: whoever looks at it again finds
+    /// that the attachment holds nothing.
+    private func forget(_ digest: String) {
+        do throws(JournalError) {
+            try journal.removeEntry(for: digest)
+            try journal.unmarkReleasing(digest)
+        } catch {
+            log.log(.warning, "journal entry cannot be removed", [("error", "\(error)")])
         }
     }
 
@@ -138,7 +149,8 @@ extension Ledger {
                 // Whoever holds the lock is at work on this very attachment.
                 let scope = JournalLock.Scope.attachment(digest: digest)
                 _ = try journal.withLock(scope, until: transport.now()) { () throws(LedgerError) in
-                    try carryOutRelease(digest, deadline: deadline)
+                    // An ADD may have taken the attachment up since the list was read.
+                    if journal.isReleasing(digest) { try carryOutRelease(digest, deadline: deadline) }
                 }
             } catch {
                 log.log(.warning, "earlier release failed again", [("entry", digest), ("error", "\(error)")])
@@ -164,18 +176,20 @@ extension Ledger {
 
     // MARK: Without a journal
 
-    /// A DEL while the journal cannot be made whole: the API server does not answer, or the disk is full.
+    /// A DEL while the journal cannot be made whole or used: the API server does not answer, or the disk is at fault.
     private func deleteBlindly(
         _ attachment: Attachment, because error: LedgerError, deadline: Moment
     ) throws(LedgerError) {
-        log.log(.warning, "journal is not whole", [("attachment", "\(attachment)"), ("error", "\(error)")])
+        log.log(.warning, "journal cannot be used", [("attachment", "\(attachment)"), ("error", "\(error)")])
         do throws(LedgerError) {
             if case .journal = error { return try deleteByLabel(attachment, deadline: deadline) }
             let digest = attachment.digest
             if case .api = error { journal.noteUnreachable(true) }
             try journaled { () throws(JournalError) in
                 try journal.bury(digest)
-                if case .absent = try journal.entry(for: digest) {
+                switch try journal.entry(for: digest) {
+                case .entry: break
+                case .absent, .torn:
                     let unknown = JournalEntry(
                         attachment: attachment, phase: .bound, since: transport.now(), bootID: journal.bootID,
                         records: [], isIncomplete: true)
@@ -204,21 +218,17 @@ extension Ledger {
 
     /// Takes back what a failed claim holds or may come to hold; what cannot be settled is left in the journal.
     ///
-    /// - Parameters:
-    ///   - names: What an earlier claim of the attachment returned. It may be in use: only a DEL takes it away.
-    ///   - isDeleted: Whether it is a DEL that ended the claim.
+    /// - Parameter names: What an earlier claim of the attachment returned, and is not to be touched.
     func rollBack(
-        _ records: [JournalEntry.Record], returned names: Set<String>, isDeleted: Bool, entry: JournalEntry,
-        deadline: Moment
+        _ records: [JournalEntry.Record], keeping names: Set<String>, entry: JournalEntry, deadline: Moment
     ) {
-        let returned = records.filter { names.contains($0.name) }
-        let fresh = records.filter { !names.contains($0.name) }
-        var left = release(fresh, of: entry.attachment, mode: .delete, deadline: deadline)
-        if isDeleted { left += release(returned, of: entry.attachment, mode: .cool, deadline: deadline) }
+        let left = release(
+            records.filter { !names.contains($0.name) }, of: entry.attachment, mode: entry.releaseMode,
+            deadline: deadline)
         do throws(LedgerError) {
-            if isDeleted || returned.isEmpty { return try settle(entry, left: left) }
+            if names.isEmpty { return try settle(entry, left: left) }
             var entry = entry
-            entry.records = returned + left.map(\.record)
+            entry.records = records.filter { names.contains($0.name) } + left.map(\.record)
             try journaled { () throws(JournalError) in try journal.write(entry) }
         } catch {
             // The entry that names them is on disk since before they were created.

@@ -2,6 +2,17 @@
 package enum LogLevel: Int, Sendable, Comparable, CaseIterable {
     case debug, info, warning, error
 
+    /// To print the case itself would cost more than all the rest of a line: the runtime looks through every conformance
+    /// of the executable for one to CustomStringConvertible.
+    package var name: String {
+        switch self {
+        case .debug: "debug"
+        case .info: "info"
+        case .warning: "warning"
+        case .error: "error"
+        }
+    }
+
     package static func < (a: LogLevel, b: LogLevel) -> Bool { a.rawValue < b.rawValue }
 }
 

@@ -1,4 +1,4 @@
-import KubernetesCore
+package import KubernetesCore
 
 /// The bearer token of a long-lived program, whose file another program renews: kubelet, or `berth-node`.
 ///
@@ -6,7 +6,7 @@ import KubernetesCore
 /// the server has refused the token meanwhile.
 ///
 /// Guarantees: a file that cannot be read, or holds no token, leaves the one that was read last.
-struct TokenSource: ~Copyable {
+package struct TokenSource: ~Copyable {
     private static let lifetime = Duration.seconds(60)
     private static let lifetimeWhenRefused = Duration.seconds(1)
 
@@ -16,19 +16,21 @@ struct TokenSource: ~Copyable {
     private var readAt: Moment?
     private var isRefused = false
 
-    init(
+    package init(
         _ configuration: ClientConfiguration,
-        read: @escaping (String) -> String? = { path in
-            try? Credentials.token(FileContents.read(path), source: path)
-        }
+        read: @escaping (String) -> String? = Self.read
     ) {
         file = configuration.tokenFile
         header = configuration.token.map(ConnectionOptions.authorization)
         self.read = read
     }
 
+    package static func read(_ path: String) -> String? {
+        try? Credentials.token(FileContents.read(path), source: path)
+    }
+
     /// The header line that shows the token; nil without one.
-    mutating func authorization(now: Moment) -> String? {
+    package mutating func authorization(now: Moment) -> String? {
         guard let file else { return header }
         let age = isRefused ? Self.lifetimeWhenRefused : Self.lifetime
         if let readAt, now < readAt + age { return header }
@@ -40,5 +42,5 @@ struct TokenSource: ~Copyable {
     }
 
     /// The server refused the token.
-    mutating func expire() { isRefused = true }
+    package mutating func expire() { isRefused = true }
 }

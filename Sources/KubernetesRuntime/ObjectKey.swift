@@ -1,4 +1,4 @@
-package import JSONText
+import JSONText
 import KubernetesCore
 
 /// Which object of a kind: what a store finds it by and what a reconciler is given.

@@ -109,8 +109,10 @@ import Testing
         ("10.0.0.4/32", "10.0.0.4"), ("10.0.0.4/31", "10.0.0.4 10.0.0.5"), ("10.0.0.4/30", "10.0.0.5 10.0.0.6"),
         ("fd00::7/128", "fd00::7"), ("fd00::6/127", "fd00::6 fd00::7"), ("fd00::4/126", "fd00::5 fd00::6 fd00::7"),
         ("255.255.255.254/31", "255.255.255.254 255.255.255.255"),
-        ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127",
-            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        (
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+        ),
     ])
     func `of a tiny pool every address is found and then a scan is due`(subnet: String, all: String) throws {
         let pool = try pool(subnet)

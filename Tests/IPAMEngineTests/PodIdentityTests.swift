@@ -27,7 +27,8 @@ import Testing
                 ObjectMetadata(
                     name: "web-0", namespace: "shop", uid: uid,
                     annotations: ["kubernetes.io/config.mirror": hash ?? "x"].merging(
-                        hash.map { ["kubernetes.io/config.hash": $0] } ?? [:]) { $1 })
+                        hash.map { ["kubernetes.io/config.hash": $0] } ?? [:]
+                    ) { $1 })
             case .annotated(let uid, let hash):
                 ObjectMetadata(
                     name: "web-0", namespace: "shop", uid: uid, annotations: ["kubernetes.io/config.hash": hash])

@@ -23,7 +23,8 @@ import Testing
 
     @Test func `a pool that takes no new claims is passed over`() throws {
         let pools = [
-            try pool("10.0.0.0/24", named: "off", disabled: true), try pool("10.1.0.0/24", named: "going", deleted: true),
+            try pool("10.0.0.0/24", named: "off", disabled: true),
+            try pool("10.1.0.0/24", named: "going", deleted: true),
             try pool("10.2.0.0/30", named: "full", status: reservingAll("10.2.0.0/30")),
             try pool("10.3.0.0/24", named: "on"),
         ]

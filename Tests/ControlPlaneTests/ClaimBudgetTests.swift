@@ -1,0 +1,175 @@
+import IPAMAPI
+import IPAddressing
+import JSONText
+import KubernetesCore
+import TestSupport
+import Testing
+
+/// How many requests the plugin makes, and which of them side by side.
+@Suite("The request budget", .controlPlane, .timeLimit(.minutes(10)))
+struct ClaimBudgetTests {
+    @Test func `an ADD reads the pod beside the pool and then creates`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            let sandbox = try bench.node.newSandbox(pod: try await bench.newPod())
+            let gate = Gate()
+            bench.proxy.when(.method("GET"), .always, .hold(gate))
+            let call = try bench.start("ADD", sandbox, pool)
+            try await gate.reached(2)
+            #expect(bench.proxy.log.verbs.sorted() == ["get ippools", "get pods"])
+            gate.open()
+            let added = try await call.outcome().checked()
+            #expect(Array(bench.proxy.log.verbs.dropFirst(2)) == ["create ipallocations"])
+            #expect(added.addresses == bench.proxy.log.allocationNames("create"))
+            #expect(Set(bench.proxy.log.map(\.request.connection)).count == 1)
+        }
+    }
+
+    @Test func `a dual-stack ADD reads three objects at once and creates two at once`() async throws {
+        try await ClaimBench.run { bench in
+            let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
+            let sandbox = try bench.node.newSandbox(pod: try await bench.newPod())
+            let (reads, creates) = (Gate("reads"), Gate("creates"))
+            bench.proxy.when(.method("GET"), .always, .hold(reads))
+            bench.proxy.when(.create, .always, .hold(creates))
+            let call = try bench.start("ADD", sandbox, v4, v6)
+            try await reads.reached(3)
+            #expect(bench.proxy.log.verbs.sorted() == ["get ippools", "get ippools", "get pods"])
+            reads.open()
+            try await creates.reached(2)
+            creates.open()
+            let added = try await call.outcome().checked()
+            #expect(bench.proxy.log.count == 5)
+            #expect(added.addresses.count == 2)
+            #expect(Set(bench.proxy.log.map(\.request.connection)).count == 1)
+        }
+    }
+
+    @Test func `an ADD without a pod reads the pool alone`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            try await bench.add(try bench.node.newSandbox(), pool).checked()
+            #expect(bench.proxy.log.verbs == ["get ippools", "create ipallocations"])
+        }
+    }
+
+    @Test func `the first call of a node lists what the node holds, once, and later ones never`() async throws {
+        try await ClaimBench.run(isWhole: false) { bench in
+            let pool = try await bench.makePool()
+            var sandboxes: [(TestSandbox, PluginOutcome)] = []
+            for _ in 0..<5 {
+                let sandbox = try bench.node.newSandbox()
+                sandboxes.append((sandbox, try await bench.add(sandbox, pool).checked()))
+            }
+            for (sandbox, added) in sandboxes { try await bench.del(sandbox, pool, previous: added) }
+            let lists = bench.proxy.log.lists
+            #expect(lists.map(\.request.number) == [bench.proxy.log.first?.request.number])
+            let list = try #require(lists.first).request
+            #expect(list.queryValue("labelSelector") == "\(LabelKey.node)=\(bench.node.name)")
+            // From etcd, not from a cache that may lag.
+            #expect(list.queryValue("resourceVersion") == nil)
+            // That list, two requests an ADD and one a DEL; and the addresses that an ADD tried and an earlier one had.
+            let refused = bench.proxy.log.statuses("create").count { $0 == 409 }
+            #expect(bench.proxy.log.count == 16 + refused)
+        }
+    }
+
+    @Test func `the first DEL is one conditional patch, and later ones make no request`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            let sandbox = try bench.node.newSandbox(pod: try await bench.newPod())
+            let added = try await bench.add(sandbox, pool).checked()
+            let address = try #require(added.addresses.first)
+            let version = try #require(try await bench.controlPlane.allocation(address)).metadata
+            bench.proxy.clearLog()
+
+            try await bench.del(sandbox, pool, previous: added)
+            #expect(bench.proxy.log.map { "\($0.request)" } == ["patch ipallocations.ipam.berth.dev \(address)"])
+            let body = try #require(bench.proxy.log.first?.request.json)
+            #expect(body["metadata"]?["uid"]?.string == version.uid)
+            #expect(body["metadata"]?["resourceVersion"]?.string == version.resourceVersion)
+            let released = try #require(try await bench.controlPlane.allocation(address))
+            #expect(released.spec.state == .cooling)
+            #expect(released.spec.attachment == nil)
+
+            bench.proxy.clearLog()
+            for _ in 2...4 { try await bench.node.delAgain(sandbox, bench.configuration([pool])).checked() }
+            #expect(bench.proxy.log.isEmpty)
+            #expect(bench.proxy.connectionCount == 0)
+        }
+    }
+
+    @Test func `without a cooldown a release is a delete of this very version`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool(cooldown: "0s")
+            let sandbox = try bench.node.newSandbox()
+            let address = try #require(try await bench.add(sandbox, pool).checked().addresses.first)
+            let version = try #require(try await bench.controlPlane.allocation(address)).metadata
+            bench.proxy.clearLog()
+            try await bench.del(sandbox, pool)
+            #expect(bench.proxy.log.map { "\($0.request)" } == ["delete ipallocations.ipam.berth.dev \(address)"])
+            let preconditions = bench.proxy.log.first?.request.json?["preconditions"]
+            #expect(preconditions?["uid"]?.string == version.uid)
+            #expect(preconditions?["resourceVersion"]?.string == version.resourceVersion)
+            #expect(try await bench.allocations(pool).isEmpty)
+        }
+    }
+
+    @Test func `the two addresses of a sandbox are released at once`() async throws {
+        try await ClaimBench.run { bench in
+            let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
+            let sandbox = try bench.node.newSandbox()
+            try await bench.add(sandbox, v4, v6).checked()
+            bench.proxy.clearLog()
+            let gate = Gate()
+            bench.proxy.when(.any, .always, .hold(gate))
+            let call = try bench.start("DEL", sandbox, v4, v6)
+            try await gate.reached(2)
+            gate.open()
+            try await call.outcome().checked()
+            #expect(bench.proxy.log.verbs == ["patch ipallocations", "patch ipallocations"])
+            #expect(try await bench.holders(v4).isEmpty)
+            #expect(try await bench.holders(v6).isEmpty)
+        }
+    }
+
+    @Test func `a DEL of what was never added makes no request`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            try await bench.del(try bench.node.newSandbox(), pool)
+            #expect(bench.proxy.log.isEmpty)
+        }
+    }
+
+    @Test func `a CHECK reads the addresses and the pools at once and changes nothing`() async throws {
+        try await ClaimBench.run { bench in
+            let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
+            let sandbox = try bench.node.newSandbox()
+            let added = try await bench.add(sandbox, v4, v6).checked()
+            bench.proxy.clearLog()
+            let gate = Gate()
+            bench.proxy.when(.any, .always, .hold(gate))
+            var configuration = bench.configuration([v4, v6])
+            configuration["prevResult"] = added.result
+            let call = try bench.node.runner.start(bench.node.call("CHECK", sandbox, configuration))
+            try await gate.reached(4)
+            gate.open()
+            try await call.outcome().checked()
+            #expect(Set(bench.proxy.log.allocationNames("get")) == Set(try added.parsedAddresses().map(\.objectName)))
+            #expect(bench.proxy.log.count("get", "ippools.ipam.berth.dev") == 2)
+            #expect(bench.proxy.log.count == 4)
+        }
+    }
+
+    @Test func `the requests of an ADD carry the token of the node and no time-out beyond its own`() async throws {
+        try await ClaimBench.run(settings: ["timeoutSeconds": 5]) { bench in
+            let pool = try await bench.makePool()
+            try await bench.add(try bench.node.newSandbox(), pool).checked()
+            let create = try #require(bench.proxy.log.first { $0.request.method == "POST" }).request
+            let timeout = try #require(create.queryValue("timeout"))
+            #expect(["1s", "2s", "3s"].contains(timeout), "0.9 of what is left of four fifths of 5 s: \(timeout)")
+            let token = try Files.text(bench.node.tokenFile)
+            #expect(bench.proxy.log.allSatisfy { $0.request.header("authorization") == "Bearer \(token)" })
+        }
+    }
+}
