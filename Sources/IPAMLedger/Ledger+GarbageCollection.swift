@@ -7,8 +7,8 @@ extension Ledger {
     ///
     /// - Flow: one consistent LIST of this node's allocations; every attachment of the network that is bound there and
     ///   not in `valid` is released like in a DEL.
-    /// - Guarantees: other networks, nodes and machines are left alone, and so are attachments whose ADD began after
-    ///   `startedAt` or is still under way. An error with one attachment does not keep the others from being released.
+    /// - Guarantees: other networks, nodes and machines are left alone, and what was entered by hand. So are attachments
+    ///   whose ADD began after `startedAt` or is still under way. An error with one attachment does not keep the others from being released.
     /// - Errors: all of them, one for each attachment that could not be released.
     package mutating func collect(
         network: String, valid: Set<Attachment>, startedAt: Moment, deadline: Moment
@@ -19,7 +19,7 @@ extension Ledger {
         var stale: [Attachment: [JournalEntry.Record]] = [:]
         for allocation in allocations where allocation.spec.node == node && allocation.spec.machineID == machineID {
             guard let attachment = allocation.spec.attachment, attachment.networkName == network,
-                !valid.contains(attachment)
+                !valid.contains(attachment), allocation.spec.origin != .manual
             else { continue }
             stale[attachment, default: []].append(JournalEntry.Record(allocation))
         }

@@ -23,7 +23,8 @@ extension Ledger {
         let allocations = try ownAllocations(deadline: deadline)
         var held: [String: [IPAllocation]] = [:]
         for allocation in allocations where allocation.spec.node == node && allocation.spec.machineID == machineID {
-            guard let attachment = allocation.spec.attachment else { continue }
+            // What was entered by hand is nobody's to release.
+            guard let attachment = allocation.spec.attachment, allocation.spec.origin != .manual else { continue }
             held[attachment.digest, default: []].append(allocation)
         }
         for digest in Set(journal.digests()).union(held.keys) {
