@@ -109,7 +109,7 @@ let package = Package(
             name: "BerthTests",
             dependencies: [
                 "Berth", "CNIProtocol", "JSONText", "IPAddressing", "IPAMAPI", "IPAMEngine", "IPAMLedger",
-                "KubernetesCore",
+                "KubernetesCore", "KubernetesClient",
             ]
         ),
         .testTarget(

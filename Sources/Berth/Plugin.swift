@@ -87,10 +87,16 @@ struct Plugin: CNIPlugin {
     }
 
     func status(_ request: NetworkRequest) throws(CNIError) {
+        let node = try NodeConfiguration(ipam: request.configuration.ipam, environment: environment)
+        let addresses = try AddressConfiguration(request.configuration)
+        let connection: Connection
         do throws(CNIError) {
-            let node = try NodeConfiguration(ipam: request.configuration.ipam, environment: environment)
-            let addresses = try AddressConfiguration(request.configuration)
-            var ledger = try ledger(node, request.trace, Self.connection(node))
+            connection = try Self.connection(node)
+        } catch {
+            throw Self.notAvailable(error)
+        }
+        do throws(CNIError) {
+            var ledger = try ledger(node, request.trace, connection)
             let order = ClaimOrder(
                 attachment: Attachment(
                     networkName: request.configuration.name, containerID: "status", interface: "eth0"),
@@ -102,10 +108,14 @@ struct Plugin: CNIPlugin {
         } catch {
             let isConfiguration = error.code == CNIError.invalidConfiguration || error.code == CNIError.undecodable
             if isConfiguration { throw error }
-            throw CNIError(
-                code: CNIError.notAvailable, message: "an ADD would not be served: \(error.message)",
-                details: error.details)
+            throw Self.notAvailable(error)
         }
+    }
+
+    private static func notAvailable(_ error: CNIError) -> CNIError {
+        CNIError(
+            code: CNIError.notAvailable, message: "an ADD would not be served: \(error.message)",
+            details: error.details)
     }
 
     // MARK: Parts
@@ -136,7 +146,6 @@ struct Plugin: CNIPlugin {
             log: PluginLog(level: node.logLevel, file: node.logFile, traceID: trace?.traceID),
             isHostAddress: Host.owns, wallClock: { Int64(time(nil)) })
     }
-
 }
 
 extension Ledger {

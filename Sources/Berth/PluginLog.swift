@@ -11,24 +11,27 @@ struct PluginLog: LedgerLog {
     let traceID: String?
 
     func write(_ level: LogLevel, _ message: StaticString, _ metadata: [(String, String)]) {
+        let line = line(level, message, metadata)
+        _ = Process.write(Array(line.utf8), to: STDERR_FILENO)
+        if let file { append(line, to: file) }
+    }
+
+    func line(_ level: LogLevel, _ message: StaticString, _ metadata: [(String, String)]) -> String {
         var line = "time=\(Self.timestamp) level=\(level.name) msg=\(Self.quoted(message.description))"
         for (key, value) in metadata where !value.isEmpty { line += " \(key)=\(Self.quoted(value))" }
         if let traceID { line += " trace=\(traceID)" }
-        line += "\n"
-        let bytes = Array(line.utf8)
-        _ = Process.write(bytes, to: STDERR_FILENO)
-        if let file { append(bytes, to: file) }
+        return line + "\n"
     }
 
     /// A log that cannot be written is no reason to fail; standard error has the line.
-    private func append(_ bytes: [UInt8], to path: String) {
+    func append(_ line: String, to path: String) {
         var descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
         if descriptor < 0, errno == ENOENT, let slash = path.lastIndex(of: "/") {
             mkdir(String(path[..<slash]), 0o750)
             descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
         }
         guard descriptor >= 0 else { return }
-        _ = Process.write(bytes, to: descriptor)
+        _ = Process.write(Array(line.utf8), to: descriptor)
         close(descriptor)
     }
 
@@ -50,7 +53,8 @@ struct PluginLog: LedgerLog {
             case "\"": quoted += "\\\""
             case "\\": quoted += "\\\\"
             case "\n": quoted += "\\n"
-            case _ where scalar.value < 0x20: quoted += "?"
+            // The control characters C0, DEL and C1, some of which terminals obey.
+            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value): quoted += "?"
             default: quoted.unicodeScalars.append(scalar)
             }
         }

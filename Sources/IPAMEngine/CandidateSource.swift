@@ -101,12 +101,13 @@ extension ValidatedPool {
 /// Chooses addresses of one pool to try, one after another, never the same twice.
 ///
 /// Random among the addresses that the pool's occupancy hint shows free, so that concurrent claimants on many nodes
-/// rarely meet, whatever the fill. Without a hint: a few random probes, then the word of a scan. Hints may be stale:
-/// a wrong one costs a refused create, never a duplicate, for the create decides.
+/// rarely meet, whatever the fill. Without a hint: what a recent scan of this node saw free, else a few random probes,
+/// then the word of a scan. Hints may be stale: a wrong one costs a refused create, never a duplicate, for the create
+/// decides.
 package struct CandidateSource: Sendable {
     /// Random probes without a hint before a scan is worth its price.
     static let blindProbes = 8
-    /// Refused creates after which an occupancy hint counts as stale.
+    /// Refused creates after which an occupancy hint, or what a scan saw a moment ago, counts as stale.
     static let hintedProbes = 16
 
     package enum Choice: Hashable, Sendable {
@@ -119,6 +120,8 @@ package struct CandidateSource: Sendable {
 
     package let pool: ValidatedPool
     package private(set) var scan: PoolScan?
+    /// What an earlier scan saw free. It spares probes in a pool that is nearly full, and proves nothing.
+    private var recalled: [IPAddress] = []
     /// Addresses tried in vain.
     private var struck: Set<IPAddress> = []
 
@@ -149,6 +152,11 @@ package struct CandidateSource: Sendable {
         struck.subtract(scan.cooling)
     }
 
+    /// Takes in an earlier scan of this node, for a pool without a hint.
+    ///
+    /// That it saw nothing free does not end the search: an address may have been released since.
+    package mutating func recall(_ scan: PoolScan) { recalled = scan.free }
+
     package func next(using generator: inout some RandomNumberGenerator) -> Choice {
         if let scan {
             let free = scan.free.filter { !struck.contains($0) && pool.usable.contains($0) }
@@ -159,7 +167,12 @@ package struct CandidateSource: Sendable {
             guard struck.count < Self.hintedProbes else { return .needsScan }
             return hinted(hint, using: &generator)
         }
-        guard pool.strategy == .random, struck.count < Self.blindProbes else { return .needsScan }
+        guard pool.strategy == .random else { return .needsScan }
+        if struck.count < Self.hintedProbes {
+            let known = recalled.filter { !struck.contains($0) && pool.usable.contains($0) }
+            if let address = known.randomElement(using: &generator) { return .address(address) }
+        }
+        guard struck.count < Self.blindProbes else { return .needsScan }
         // A drawn address that was struck before is drawn again; a small pool may have nothing else left.
         for _ in 0..<Self.blindProbes {
             guard let address = pool.usable.randomElement(using: &generator) else { return .exhausted }

@@ -76,24 +76,51 @@ extension SlotPlan {
         return SlotPlan(pools: usable)
     }
 
-    /// Gives each requested address the first open slot that has a pool for it.
+    /// Gives each requested address an open slot that has a pool for it: the first one, unless another address has
+    /// nowhere else to go.
     ///
     /// A requested address is never answered with another one and never given beside one that was not asked for in
     /// its place, so an address without a slot is an error.
     package static func assign(_ requested: [IPAddress], to slots: [SlotPlan]) throws(SlotPlanError) -> [SlotPlan] {
-        var assigned = slots
-        for address in requested {
-            let fitting = slots.indices.filter { index in
-                slots[index].pools.contains { $0.usable.contains(address) }
-            }
-            guard let slot = fitting.first(where: { assigned[$0].exact == nil }) else {
+        let fitting = requested.map { address in
+            slots.indices.filter { index in slots[index].pools.contains { $0.usable.contains(address) } }
+        }
+        // Slot to requested address.
+        var places: [Int: Int] = slots.enumerated().reduce(into: [:]) { places, slot in
+            if slot.element.exact != nil { places[slot.offset] = -1 }
+        }
+        for (index, address) in requested.enumerated() {
+            var visited: Set<Int> = []
+            guard place(index, fitting, &places, &visited) else {
                 throw .addressRefused(
-                    address, reason: fitting.isEmpty ? outside(address, slots) : "more addresses requested than given")
+                    address,
+                    reason: fitting[index].isEmpty ? outside(address, slots) : "more addresses requested than given")
             }
-            assigned[slot].pools.removeAll { !$0.usable.contains(address) }
-            assigned[slot].exact = address
+        }
+        var assigned = slots
+        for (slot, index) in places where index >= 0 {
+            assigned[slot].pools.removeAll { !$0.usable.contains(requested[index]) }
+            assigned[slot].exact = requested[index]
         }
         return assigned
+    }
+
+    /// Finds a slot for one more address, moving others where that helps (an augmenting path of a bipartite matching).
+    private static func place(
+        _ index: Int, _ fitting: [[Int]], _ places: inout [Int: Int], _ visited: inout Set<Int>
+    ) -> Bool {
+        for slot in fitting[index] where places[slot] == nil {
+            places[slot] = index
+            return true
+        }
+        for slot in fitting[index] {
+            guard visited.insert(slot).inserted, let other = places[slot], other >= 0,
+                place(other, fitting, &places, &visited)
+            else { continue }
+            places[slot] = index
+            return true
+        }
+        return false
     }
 
     private static func outside(_ address: IPAddress, _ slots: [SlotPlan]) -> String {

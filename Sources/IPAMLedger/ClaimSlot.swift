@@ -288,6 +288,13 @@ struct ClaimSlot: Sendable {
         }
     }
 
+    /// Takes in what this node knows of its pools from a moment ago.
+    mutating func recall(_ memory: (ValidatedPool) -> PoolScan?) {
+        for index in sources.indices where sources[index].pool.occupancy == nil {
+            if let scan = memory(sources[index].pool) { sources[index].recall(scan) }
+        }
+    }
+
     /// Takes in what a LIST of a source's pool told.
     mutating func learn(_ scan: PoolScan, source: Int) {
         sources[source].learn(scan)

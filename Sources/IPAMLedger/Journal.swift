@@ -124,15 +124,21 @@ package struct Journal: Sendable {
         try JournalFiles.write(tombstone.serialized(), to: path(.tombstones, digest), durably: false)
     }
 
-    /// Whether a DEL of the attachment was made at or after a moment of this boot.
-    func wasDeleted(_ digest: String, since moment: Moment) throws(JournalError) -> Bool {
+    /// When the last DEL of the attachment in this boot was made; nil when none is known.
+    func deletedAt(_ digest: String) throws(JournalError) -> Moment? {
         guard let bytes = try JournalFiles.read(path(.tombstones, digest)), let json = try? JSON(parsing: bytes),
             json["bootID"]?.string == bootID, let at = json["at"]?.int
-        else { return false }
-        return Moment(nanoseconds: Int64(at)) >= moment
+        else { return nil }
+        return Moment(nanoseconds: Int64(at))
     }
 
-    /// Removes tombstones that have outlived their use, at most once in a while.
+    /// Whether a DEL of the attachment was made at or after a moment of this boot.
+    func wasDeleted(_ digest: String, since moment: Moment) throws(JournalError) -> Bool {
+        try deletedAt(digest).map { $0 >= moment } ?? false
+    }
+
+    /// Removes tombstones that have outlived their use, and what killed writers left half written, at most once in a
+    /// while.
     func sweep() throws(JournalError) {
         let marker = path("swept")
         let wallClock = time(nil)
@@ -141,10 +147,13 @@ package struct Journal: Sendable {
             return
         }
         try JournalFiles.write([], to: marker, durably: false)
-        for name in JournalFiles.names(in: path(Folder.tombstones.rawValue)) {
-            let tombstone = path(.tombstones, name)
-            guard stat(tombstone, &status) == 0 else { continue }
-            if wallClock - status.st_mtim.tv_sec > Self.tombstoneLifetimeSeconds { try JournalFiles.remove(tombstone) }
+        let tombstones = JournalFiles.names(in: path(Folder.tombstones.rawValue)).map { path(.tombstones, $0) }
+        let unfinished = Folder.allCases.map(\.rawValue).flatMap { sub in
+            JournalFiles.unfinished(in: path(sub)).map { path("\(sub)/\($0)") }
+        }
+        for file in tombstones + unfinished {
+            guard stat(file, &status) == 0 else { continue }
+            if wallClock - status.st_mtim.tv_sec > Self.tombstoneLifetimeSeconds { try JournalFiles.remove(file) }
         }
     }
 

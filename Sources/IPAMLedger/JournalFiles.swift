@@ -34,7 +34,10 @@ struct OpenFile: ~Copyable {
         guard descriptor >= 0 else { throw JournalError(operation: operation, path: path, errorNumber: errno) }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // Also runs where the initializer threw.
+        if descriptor >= 0 { close(descriptor) }
+    }
 }
 
 /// Whole-file operations, each of which leaves the old content or the new one, never a part.
@@ -109,7 +112,12 @@ enum JournalFiles {
     }
 
     /// Names in a folder without the temporary ones; empty when there is no such folder.
-    static func names(in folder: String) -> [String] {
+    static func names(in folder: String) -> [String] { allNames(in: folder).filter { !$0.hasSuffix("~") } }
+
+    /// The temporary names in a folder: of files that are being written, or whose writer was killed.
+    static func unfinished(in folder: String) -> [String] { allNames(in: folder).filter { $0.hasSuffix("~") } }
+
+    private static func allNames(in folder: String) -> [String] {
         guard let stream = opendir(folder) else { return [] }
         defer { closedir(stream) }
         var names: [String] = []
@@ -117,7 +125,7 @@ enum JournalFiles {
             let name = withUnsafePointer(to: &item.pointee.d_name) { tuple in
                 tuple.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            if !name.hasPrefix("."), !name.hasSuffix("~") { names.append(name) }
+            if !name.hasPrefix(".") { names.append(name) }
         }
         return names
     }

@@ -61,6 +61,9 @@ extension Ledger {
             surplus, of: order.attachment, mode: earlier?.releaseMode ?? .delete, deadline: deadlines.claims
         ).map(\.record)
         slots.leave(Set(carried.map(\.name)))
+        for index in slots.indices {
+            slots[index].recall { rememberedScan($0, .everything, maximumAge: PoolScanner.memory) }
+        }
         do throws(LedgerError) {
             return try commit(&slots, entry: entry, carried: carried, order, deadlines: deadlines)
         } catch {

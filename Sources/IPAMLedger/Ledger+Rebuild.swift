@@ -53,16 +53,25 @@ extension Ledger {
             return try journal.unmarkReleasing(digest)
         }
         guard let attachment = found?.attachment ?? held.first?.spec.attachment else { return }
+        let since = try rebuiltSince(digest)
         var entry =
             found
             ?? JournalEntry(
-                attachment: attachment, phase: .bound, since: Moment(nanoseconds: .min), bootID: journal.bootID,
+                attachment: attachment, phase: .bound, since: since, bootID: journal.bootID,
                 pod: held.first?.spec.pod, records: [])
         for allocation in held where !entry.records.contains(where: { $0.name == allocation.metadata.name }) {
             entry.records.append(JournalEntry.Record(allocation))
         }
         entry.isIncomplete = false
         if entry != found { try journal.write(entry) }
+    }
+
+    /// When the ADD began whose entry is lost: no one knows. What it holds was claimed after an earlier DEL of the same
+    /// attachment, unless that DEL is still to be carried out.
+    private func rebuiltSince(_ digest: String) throws(JournalError) -> Moment {
+        let beginning = Moment(nanoseconds: .min)
+        guard !journal.isReleasing(digest), let deleted = try journal.deletedAt(digest) else { return beginning }
+        return deleted + .nanoseconds(1)
     }
 
     /// The allocations of this node, for a rebuild.

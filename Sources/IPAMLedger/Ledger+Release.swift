@@ -107,7 +107,9 @@ extension Ledger {
         for release in releases {
             let metadata = [("attachment", "\(attachment)"), ("allocation", release.record.name)]
             if let error = release.error {
-                log.log(.warning, "release is not settled", metadata + [("error", "\(error)")])
+                // To wait until no create can be committed any more is as it should be, and said at each look.
+                let level = release.isAwaitingCommit ? LogLevel.debug : .warning
+                log.log(level, "release is not settled", metadata + [("error", "\(error)")])
             } else {
                 log.log(.info, "released", metadata)
             }

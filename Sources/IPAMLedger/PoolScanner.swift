@@ -19,6 +19,11 @@ enum PoolScanner {
     }
 
     static let interval: Duration = .seconds(5)
+    /// How long what a LIST saw free is worth more than a random probe.
+    static let memory: Duration = .seconds(60)
+
+    /// Of the record that a LIST leaves on the node.
+    static func key(_ pool: ValidatedPool, _ scope: Scope) -> String { "\(pool.uid).\(scope.rawValue)" }
 
     /// The LIST: rows of names and states instead of objects, a tenth of the size, and from the server's cache.
     static func request(_ pool: ValidatedPool, _ scope: Scope) -> APIRequest {
@@ -53,7 +58,7 @@ extension Ledger {
     mutating func scan(
         _ pool: ValidatedPool, _ scope: PoolScanner.Scope, deadline: Moment
     ) throws(LedgerError) -> PoolScan {
-        let key = "\(pool.uid).\(scope.rawValue)"
+        let key = PoolScanner.key(pool, scope)
         let scan = try journal.withLock(.pool(uid: key), until: deadline) { () throws(LedgerError) in
             try scanAlone(pool, scope, key: key, deadline: deadline)
         }
@@ -61,15 +66,19 @@ extension Ledger {
         return scan
     }
 
+    /// What the last LIST of the pool told this node, unless that is too long ago.
+    func rememberedScan(_ pool: ValidatedPool, _ scope: PoolScanner.Scope, maximumAge: Duration) -> PoolScan? {
+        guard let record = journal.scanRecord(pool: PoolScanner.key(pool, scope)), let at = record["at"]?.int,
+            transport.now() - Moment(nanoseconds: Int64(at)) < maximumAge,
+            let scan = PoolScan(record), scan.poolGeneration == pool.generation
+        else { return nil }
+        return scan
+    }
+
     private mutating func scanAlone(
         _ pool: ValidatedPool, _ scope: PoolScanner.Scope, key: String, deadline: Moment
     ) throws(LedgerError) -> PoolScan {
-        if let remembered = journal.scanRecord(pool: key), let at = remembered["at"]?.int,
-            transport.now() - Moment(nanoseconds: Int64(at)) < PoolScanner.interval,
-            let scan = PoolScan(remembered), scan.poolGeneration == pool.generation
-        {
-            return scan
-        }
+        if let scan = rememberedScan(pool, scope, maximumAge: PoolScanner.interval) { return scan }
         log.log(.debug, "listing a pool", [("pool", pool.name), ("scope", scope.rawValue)])
         let at = transport.now()
         let json = try ask([PoolScanner.request(pool, scope)], deadline: deadline)[0].orThrow()

@@ -71,7 +71,10 @@ struct Bench: Sendable {
         try await warmUp()
         for section in options.sections {
             say("\(section.rawValue): \(section.summary)")
-            report.figures += try await measure(section)
+            let figures = try await measure(section)
+            // What is known survives a run that fails later.
+            for figure in figures { say("  \(figure.summary)") }
+            report.figures += figures
         }
         return report
     }

@@ -80,6 +80,15 @@ struct Figure: Sendable {
     }
 }
 
+extension Figure {
+    /// One line of the progress.
+    var summary: String {
+        var text = "\(name): \(Decimal.fitting(median, unit)) \(unit.rawValue)"
+        if let floor { text += ", \(Decimal.fixed(floor.ratio, 2)) × \(floor.name)" }
+        return text
+    }
+}
+
 extension Figure.Goal {
     func text(_ unit: Figure.Unit) -> String {
         switch self {

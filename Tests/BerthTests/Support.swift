@@ -2,6 +2,7 @@ import CNIProtocol
 import Glibc
 import IPAMLedger
 import JSONText
+import KubernetesClient
 
 @testable import Berth
 
@@ -50,6 +51,8 @@ private enum JournalFolder {
         return names
     }
 }
+
+func read(_ path: String) throws -> String { String(decoding: try FileContents.read(path), as: UTF8.self) }
 
 func write(_ text: String, to path: String) throws {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)

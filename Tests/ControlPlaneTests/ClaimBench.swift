@@ -28,24 +28,24 @@ struct ClaimBench: Sendable {
         // Long enough for a busy machine; a test that waits for it sets its own.
         var conf: JSON = ["timeoutSeconds": 60]
         for member in settings.object?.members ?? [] { conf[member.name] = member.value }
-        await turnstile.enter()
-        defer { turnstile.leave() }
-        do {
-            try await controlPlane.withFaultProxy(speaksHTTP2: speaksHTTP2) { proxy in
-                try await withTestNode(controlPlane, through: proxy, settings: conf) { node in
-                    let bench = ClaimBench(controlPlane: controlPlane, proxy: proxy, node: node, label: label)
-                    if isWhole {
-                        try await bench.makeWhole(node)
-                        proxy.clearLog()
+        try await turnstile.pass {
+            do {
+                try await controlPlane.withFaultProxy(speaksHTTP2: speaksHTTP2) { proxy in
+                    try await withTestNode(controlPlane, through: proxy, settings: conf) { node in
+                        let bench = ClaimBench(controlPlane: controlPlane, proxy: proxy, node: node, label: label)
+                        if isWhole {
+                            try await bench.makeWhole(node)
+                            proxy.clearLog()
+                        }
+                        try await body(bench)
                     }
-                    try await body(bench)
                 }
+            } catch {
+                try await controlPlane.cleanUp(label)
+                throw error
             }
-        } catch {
             try await controlPlane.cleanUp(label)
-            throw error
         }
-        try await controlPlane.cleanUp(label)
     }
 
     /// Lets a node build its journal, as its first call does.
@@ -304,27 +304,6 @@ extension Client {
             body: options.serialized(), subject: APIRequest.Subject(verb: .delete, resource: type))
         _ = try perform(request, deadline: .soon)
     }
-}
-
-/// Lets only so many in at once.
-private final class Turnstile: Sendable {
-    private let free: Observed<Int>
-
-    init(width: Int) { free = Observed(width) }
-
-    func enter() async {
-        // Whoever sees a free place may find it taken by another.
-        while !tryToEnter() { await free.found { $0 > 0 ? () : nil } }
-    }
-
-    private func tryToEnter() -> Bool {
-        free.update { free in
-            if free > 0 { free -= 1 } else { return false }
-            return true
-        }
-    }
-
-    func leave() { free.update { $0 += 1 } }
 }
 
 // MARK: - The proxy's log

@@ -160,6 +160,69 @@ struct JournalDamageTests {
         }
     }
 
+    /// A server before Kubernetes 1.31 may need longer for a consistent list of a large ledger than an ADD may last.
+    @Test func `a consistent list that takes too long is made from the server's cache`() async throws {
+        try await ClaimBench.run(settings: ["timeoutSeconds": 6]) { bench in
+            let pool = try await bench.makePool()
+            let sandbox = try bench.node.newSandbox()
+            let added = try await bench.add(sandbox, pool).checked()
+            try Files.removeTree(bench.node.journal)
+            bench.proxy.clearLog()
+            let isCached = RequestMatcher.query("resourceVersion", "0")
+            bench.proxy.when(.listAllocations && !isCached, .always, .hang)
+            #expect(try await bench.add(sandbox, pool).checked().result == added.result)
+            #expect(bench.proxy.log.lists.contains { isCached.matches($0.request) })
+            #expect(bench.node.log.contains("reading the server's cache"))
+            bench.proxy.removeRules()
+            bench.proxy.clearLog()
+            try await bench.del(sandbox, pool, previous: added)
+            #expect(try await bench.areFree(pool))
+            #expect(bench.proxy.log.lists.isEmpty)
+        }
+    }
+
+    /// Some runtimes use a container ID again, and a static configuration always has the same one.
+    @Test func `an old tombstone takes nothing from a rebuilt entry`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            let sandbox = try bench.node.newSandbox()
+            let first = try await bench.add(sandbox, pool).checked()
+            try await bench.del(sandbox, pool, previous: first)
+            let second = try await bench.add(sandbox, pool).checked()
+            try Files.remove(bench.node.entryPath(sandbox))
+            try Files.remove("\(bench.node.journal)/generation")
+            for _ in 0..<2 { #expect(try await bench.add(sandbox, pool).checked().result == second.result) }
+            #expect(try await bench.holders(pool) == [second.addresses[0]: sandbox.attachment()])
+        }
+    }
+
+    @Test func `a release that is still to be made is not forgotten in a rebuild`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            let sandbox = try bench.node.newSandbox()
+            let added = try await bench.add(sandbox, pool).checked()
+            await bench.proxy.suspend()
+            try await bench.del(sandbox, pool, previous: added)
+            try await bench.proxy.resume()
+            try Files.remove(bench.node.entryPath(sandbox))
+            try Files.remove("\(bench.node.journal)/generation")
+            #expect(try await bench.carryOut { try await bench.areFree(pool) } != nil)
+        }
+    }
+
+    @Test func `an address that was entered by hand is nobody's to release, after a rebuild too`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            let sandbox = try bench.node.newSandbox()
+            let added = try await bench.add(sandbox, pool).checked()
+            try await bench.edit(added.addresses[0], ["spec": ["origin": "Manual"]])
+            try Files.removeTree(bench.node.journal)
+            try await bench.node.gc(bench.configuration([pool]), valid: []).checked()
+            try await bench.del(sandbox, pool, previous: added)
+            #expect(try await bench.holders(pool) == [added.addresses[0]: sandbox.attachment()])
+        }
+    }
+
     /// As when a machine was cloned, or its disk put into another: that one has booted since.
     @Test func `the journal of another node frees nothing of that node`() async throws {
         try await ClaimBench.run { bench in

@@ -134,6 +134,38 @@ import Testing
         }
     }
 
+    // MARK: With what a scan told a moment ago
+
+    @Test func `what another claim of the node saw free comes before random probes`() throws {
+        let pool = try pool("10.0.0.0/8")
+        var source = CandidateSource(pool: pool)
+        source.recall(try scan(pool, free: "10.0.0.4 10.0.0.5 192.0.2.1"))
+        var generator = SplitMix64(seed: 15)
+        let (offered, end) = source.drain(using: &generator)
+        #expect(try offered.prefix(2).sorted() == addresses("10.0.0.4 10.0.0.5"))
+        #expect(offered.count == CandidateSource.blindProbes)
+        #expect(end == .needsScan)
+    }
+
+    @Test func `that another claim of the node saw nothing free does not end the search`() throws {
+        let pool = try pool("10.0.0.0/29")
+        var source = CandidateSource(pool: pool)
+        source.recall(try scan(pool, free: "", cooling: "10.0.0.4"))
+        var generator = SplitMix64(seed: 16)
+        #expect(!source.drain(using: &generator).offered.isEmpty)
+        #expect(source.coolingAddresses.isEmpty)
+    }
+
+    @Test func `what was wrong sixteen times is stale, and a scan is due`() throws {
+        let pool = try pool("10.0.0.0/24")
+        var source = CandidateSource(pool: pool)
+        source.recall(try scan(pool, free: (10..<60).map { "10.0.0.\($0)" }.joined(separator: " ")))
+        var generator = SplitMix64(seed: 17)
+        let (offered, end) = source.drain(using: &generator)
+        #expect(offered.count == CandidateSource.hintedProbes)
+        #expect(end == .needsScan)
+    }
+
     // MARK: After a scan
 
     @Test func `a scan replaces the hint and knows the end`() throws {

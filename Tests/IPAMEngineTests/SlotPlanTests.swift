@@ -78,6 +78,15 @@ import Testing
         #expect(planned.map(\.exact) == [try address("10.0.0.9"), try address("10.0.0.8")])
     }
 
+    @Test(arguments: ["10.0.0.9 10.1.0.9", "10.1.0.9 10.0.0.9"])
+    func `an address moves to another slot where one that came later has nowhere else to go`(request: String) throws {
+        let (narrow, other) = (try pool("10.0.0.0/24", named: "narrow"), try pool("10.1.0.0/24", named: "other"))
+        let slots = [SlotPlan(pools: [narrow, other]), SlotPlan(pools: [narrow])]
+        let planned = try SlotPlan.assign(addresses(request), to: slots)
+        #expect(planned.map(\.exact) == [try address("10.1.0.9"), try address("10.0.0.9")])
+        #expect(planned.map { $0.pools.map(\.name) } == [["other"], ["narrow"]])
+    }
+
     @Test(arguments: [
         // The same pool again, and another pool of the same family: there is one address of a family.
         ("10.0.0.7 10.0.0.8", "10.0.0.8", "more addresses requested than given"),

@@ -1,8 +1,10 @@
+import Glibc
 import IPAMAPI
 import IPAMEngine
 import IPAddressing
 import JSONText
 import KubernetesCore
+import Synchronization
 import Testing
 
 @testable import IPAMLedger
@@ -115,4 +117,36 @@ extension JournalEntry.Record {
     var brief: String {
         name + (version.map { " v\($0.resourceVersion)" } ?? "") + (mayCommitUntil == nil ? "" : " late")
     }
+}
+
+/// A folder that is gone, with what is in it, when the closure ends.
+func withFolder<Value>(_ body: (String) throws -> Value) throws -> Value {
+    var template = Array("/tmp/berth-ledger.XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw JournalError(operation: "make", path: "/tmp", errorNumber: errno) }
+    let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    defer { removeTree(path) }
+    return try body(path)
+}
+
+private func removeTree(_ path: String) {
+    guard unlink(path) != 0, let stream = opendir(path) else { return }
+    while let item = readdir(stream) {
+        let name = withUnsafeBytes(of: &item.pointee.d_name) { bytes in
+            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        if name != ".", name != ".." { removeTree("\(path)/\(name)") }
+    }
+    closedir(stream)
+    rmdir(path)
+}
+
+/// A clock that a test moves.
+final class TestClock: Sendable {
+    private let moment: Mutex<Moment>
+
+    init(_ start: Moment) { moment = Mutex(start) }
+
+    var now: Moment { moment.withLock(\.self) }
+
+    func advance(by duration: Duration) { moment.withLock { $0 = $0 + duration } }
 }
