@@ -22,7 +22,7 @@ struct NodeConfiguration: Equatable {
     ///   - ipam: The `ipam` section of the network configuration.
     ///   - isForRelease: A log level or a timeout that makes no sense is no reason to keep a pod from ending.
     /// - Throws: Code 5 for a `berth.conf` that cannot be read, 6 for wrong JSON, 7 for values that cannot be.
-    init(ipam: JSONFields, environment: [String: String], isForRelease: Bool = false) throws(CNIError) {
+    init(ipam: JSONFields, environment: Environment, isForRelease: Bool = false) throws(CNIError) {
         let folder = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.string("configDir") }
         let node = try Self.nodeFile("\(folder ?? Self.defaultFolder)/berth.conf", isRequired: folder != nil)
         let sources = [ipam, node]
@@ -55,7 +55,7 @@ struct NodeConfiguration: Equatable {
     }
 
     /// Each key is taken from the first source that has it. Log level and timeout are left at their defaults.
-    private init(sources: [JSONFields], folder: String, environment: [String: String]) throws(JSONDecodingError) {
+    private init(sources: [JSONFields], folder: String, environment: Environment) throws(JSONDecodingError) {
         func string(_ names: String...) throws(JSONDecodingError) -> String? { try first(of: names) }
         func path(_ names: String...) throws(JSONDecodingError) -> String? {
             guard let path = try first(of: names) else { return nil }

@@ -9,7 +9,7 @@ import KubernetesCore
 
 /// The verbs: configuration in, one transaction on the ledger, result out.
 struct Plugin: CNIPlugin {
-    let environment: [String: String]
+    let environment: Environment
     let startedAt: Moment
 
     func add(_ request: AttachmentRequest) throws(CNIError) -> CNIResult {

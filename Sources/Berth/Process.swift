@@ -3,18 +3,7 @@ import Glibc
 
 /// This process's environment and standard streams.
 enum Process {
-    static var environment: [String: String] {
-        var variables: [String: String] = [:]
-        var entry = environ
-        while let text = entry.pointee {
-            let variable = String(cString: text)
-            if let equals = variable.firstIndex(of: "=") {
-                variables[String(variable[..<equals])] = String(variable[variable.index(after: equals)...])
-            }
-            entry += 1
-        }
-        return variables
-    }
+    static let environment = Environment { name in getenv(name).map { String(cString: $0) } }
 
     /// A terminal would never end, and no runtime writes a configuration by hand.
     static func readStandardInput() -> Result<[UInt8], StandardInputError> {

@@ -1,10 +1,8 @@
-import CHost
 import CNIProtocol
 import Glibc
 import KubernetesClient
 import KubernetesCore
 
-chost_initialise()
 signal(SIGPIPE, SIG_IGN)
 
 let invocation = Invocation(

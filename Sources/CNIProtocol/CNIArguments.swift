@@ -19,7 +19,7 @@ package struct CNIArguments: Hashable, Sendable {
     /// A variable that is set but empty counts as missing, as in the reference plugins.
     ///
     /// - Throws: Code 4, naming every variable that is missing, or the first whose value breaks its rules.
-    package init(environment: [String: String], command: CNICommand) throws(CNIError) {
+    package init(environment: Environment, command: CNICommand) throws(CNIError) {
         func value(_ name: String) -> String { environment[name] ?? "" }
 
         let missing = command.requiredVariables.filter { value($0).isEmpty }

@@ -2,7 +2,7 @@ import JSONText
 
 /// The process as the dispatcher sees it: everything that it reads and writes.
 package struct Invocation {
-    package let environment: [String: String]
+    package let environment: Environment
     /// Without the name of the executable.
     package let arguments: [String]
     /// Reads all of standard input. A caller may answer with no bytes for a terminal, which would never end.
@@ -12,7 +12,7 @@ package struct Invocation {
     package let writeStandardError: ([UInt8]) -> Void
 
     package init(
-        environment: [String: String], arguments: [String],
+        environment: Environment, arguments: [String],
         readStandardInput: @escaping () -> Result<[UInt8], StandardInputError>,
         writeStandardOutput: @escaping ([UInt8]) -> Bool,
         writeStandardError: @escaping ([UInt8]) -> Void

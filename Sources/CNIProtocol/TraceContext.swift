@@ -7,7 +7,7 @@ package struct TraceContext: Hashable, Sendable {
     package let parentID: String
     package let isSampled: Bool
 
-    package init?(environment: [String: String]) {
+    package init?(environment: Environment) {
         guard let header = environment["TRACEPARENT"] else { return nil }
         self.init(traceparent: header)
     }

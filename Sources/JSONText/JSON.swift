@@ -63,7 +63,7 @@ extension JSON {
 
     package static func int(_ value: some BinaryInteger) -> JSON { .number(String(value)) }
 
-    package static func strings(_ values: some Sequence<String>) -> JSON { .array(values.map { .string($0) }) }
+    package static func strings(_ values: [String]) -> JSON { .array(values.map { .string($0) }) }
 }
 
 /// The members of a JSON object in their order. Where a name was written twice the last one counts, as in Go's decoder.

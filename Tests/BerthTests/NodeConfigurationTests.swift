@@ -14,7 +14,7 @@ import Testing
             try write(file, to: "\(folder)/berth.conf")
             var ipam = ipam
             ipam["configDir"] = .string(folder)
-            return try NodeConfiguration(ipam: try JSONFields(ipam), environment: environment)
+            return try NodeConfiguration(ipam: try JSONFields(ipam), environment: Environment(environment))
         }
     }
 

@@ -76,7 +76,7 @@ func dispatch(
     let plugin = try plugin ?? FakePlugin("10.0.0.7/24")
     var outcome = Outcome(status: -1)
     let invocation = Invocation(
-        environment: environment,
+        environment: Environment(environment),
         arguments: arguments,
         readStandardInput: {
             outcome.reads += 1
@@ -140,5 +140,11 @@ struct SeededGenerator: RandomNumberGenerator {
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
         return z ^ (z >> 31)
+    }
+}
+
+extension CNIArguments {
+    init(environment: [String: String], command: CNICommand) throws(CNIError) {
+        try self.init(environment: Environment(environment), command: command)
     }
 }
