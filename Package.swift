@@ -15,13 +15,20 @@ let tlsLibraries: [LinkerSetting] =
 let package = Package(
     name: "berth",
     products: [
-        .executable(name: "berth", targets: ["Berth"])
+        .executable(name: "berth", targets: ["Berth"]),
+        .executable(name: "berth-controller", targets: ["BerthController"]),
     ],
     dependencies: [
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        // Without its traits it leaves out all of Foundation but the essentials, and swift-configuration.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
     ],
     targets: [
         // Values and decisions, without I/O.
@@ -30,12 +37,13 @@ let package = Package(
         .target(name: "CNIProtocol", dependencies: ["JSONText", "IPAddressing"]),
         .target(name: "KubernetesCore", dependencies: ["JSONText"]),
         .target(name: "IPAMAPI", dependencies: ["JSONText", "IPAddressing", "KubernetesCore", "CHost"]),
-        .target(name: "IPAMEngine", dependencies: ["IPAddressing", "KubernetesCore", "IPAMAPI"]),
+        .target(name: "IPAMEngine", dependencies: ["JSONText", "IPAddressing", "KubernetesCore", "IPAMAPI"]),
 
         // The C side.
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .target(name: "CCurlStaticStubs"),
         .target(name: "CHost", linkerSettings: tlsLibraries),
+        .target(name: "CX509", linkerSettings: tlsLibraries),
 
         // I/O.
         .target(
@@ -52,6 +60,42 @@ let package = Package(
             name: "IPAMLedger",
             dependencies: [
                 "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "IPAMAPI", "IPAMEngine",
+            ]
+        ),
+        .target(
+            name: "BerthLogging",
+            dependencies: ["JSONText", "KubernetesCore", .product(name: "Logging", package: "swift-log")]
+        ),
+        .target(
+            name: "ControllerHTTP",
+            dependencies: [
+                "JSONText", "KubernetesCore", "CX509",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            linkerSettings: tlsLibraries
+        ),
+        .target(
+            name: "IPAMController",
+            dependencies: [
+                "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesRuntime", "IPAMAPI",
+                "IPAMEngine", "ControllerHTTP", .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .executableTarget(
+            name: "BerthController",
+            dependencies: [
+                "KubernetesClient", "KubernetesClientYAML", "KubernetesRuntime", "IPAMAPI", "IPAMEngine",
+                "IPAMController", "ControllerHTTP", "BerthLogging",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]
         ),
         .executableTarget(
@@ -106,6 +150,26 @@ let package = Package(
             ]
         ),
         .testTarget(
+            name: "BerthLoggingTests",
+            dependencies: ["BerthLogging", "JSONText", .product(name: "Logging", package: "swift-log")]
+        ),
+        .testTarget(
+            name: "ControllerHTTPTests",
+            dependencies: [
+                "ControllerHTTP", "CHost", "JSONText", "KubernetesCore", "KubernetesClient",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .testTarget(
+            name: "IPAMControllerTests",
+            dependencies: [
+                "IPAMController", "IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText", "KubernetesCore",
+                "KubernetesClient", "KubernetesRuntime", "ControllerHTTP", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .testTarget(
             name: "BerthTests",
             dependencies: [
                 "Berth", "CNIProtocol", "JSONText", "IPAddressing", "IPAMAPI", "IPAMEngine", "IPAMLedger",
@@ -127,7 +191,7 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-let cTargets: Set = ["CCurl", "CCurlStaticStubs", "CHost"]
+let cTargets: Set = ["CCurl", "CCurlStaticStubs", "CHost", "CX509"]
 for target in package.targets where !cTargets.contains(target.name) {
     target.swiftSettings = [
         .treatAllWarnings(as: .error),

@@ -7,13 +7,15 @@
 #
 # Environment:
 #
-#   BERTH_TEST_CONTROL_PLANE  folder of a control plane that runs already (hack/control-plane.sh start DIR): the tests
-#                             use it, and it goes on running. Without it, one is started in a temporary folder and ended.
+#   BERTH_TEST_CONTROL_PLANE     folder of a control plane that runs already (hack/control-plane.sh start DIR): the
+#                                tests use it, and it goes on running. Without it, one is started in a temporary folder
+#                                and ended.
+#   BERTH_TEST_CONTROLLER_PLANE  the same for the tests of the controller, which sees all of its control plane
 #   KUBEBUILDER_ASSETS        folder that holds kube-apiserver and etcd, in place of Debian's
 #   BERTH_APISERVER_FLAGS     more flags for kube-apiserver
 #   CI                        when set, a test that needs a real API server fails where it would be skipped
 #
-# The tests see BERTH_TEST_CONTROL_PLANE, and BERTH_TEST_PLUGIN, the path of the static plugin. The first run on a
+# The tests see both, and BERTH_TEST_PLUGIN, the path of the static plugin. The first run on a
 # machine builds kube-apiserver, which takes about five minutes.
 
 set -euo pipefail
@@ -51,13 +53,27 @@ lint() {
 
 # Silent, because the summary of the tests is to stay the last output.
 clean_up() {
-    local code=$?
+    local code=$? folder
     trap - EXIT
-    if [[ -n ${started:-} ]]; then
-        "$here/control-plane.sh" stop "$started" >/dev/null 2>&1 || true
-        if ((code == 0)); then rm -rf "$started"; else rm -rf "$started/etcd"; fi
-    fi
+    for folder in "${started[@]}"; do
+        "$here/control-plane.sh" stop "$folder" >/dev/null 2>&1 || true
+        if ((code == 0)); then rm -rf "$folder"; else rm -rf "$folder/etcd"; fi
+    done
     exit "$code"
+}
+
+# use_control_plane VARIABLE: starts one, unless the variable names one that runs.
+use_control_plane() {
+    local variable=$1 folder
+    if [[ -n ${!variable:-} ]]; then
+        "$here/control-plane.sh" status "${!variable}" >&2 || die "$variable: no API server is ready in ${!variable}"
+        return
+    fi
+    folder=$(mktemp -d -t berth-test.XXXXXX)
+    started+=("$folder")
+    "$here/control-plane.sh" start "$folder" || return 1
+    say "the server's logs are in $folder; they are kept when a test fails"
+    export "$variable=$folder"
 }
 
 cd "$root"
@@ -71,16 +87,10 @@ step 'stubs for the static link' "$here/curl-stubs.sh" --check
 step 'swift build --build-tests' swift build --build-tests
 step 'static build of the plugin' "$here/build.sh"
 
+started=()
 trap clean_up EXIT
-if [[ -z ${BERTH_TEST_CONTROL_PLANE:-} ]]; then
-    started=$(mktemp -d -t berth-test.XXXXXX)
-    step 'control plane' "$here/control-plane.sh" start "$started"
-    say "the server's logs are in $started; they are kept when a test fails"
-    export BERTH_TEST_CONTROL_PLANE=$started
-else
-    "$here/control-plane.sh" status "$BERTH_TEST_CONTROL_PLANE" >&2 ||
-        die "BERTH_TEST_CONTROL_PLANE: no API server is ready in $BERTH_TEST_CONTROL_PLANE"
-fi
+step 'control plane' use_control_plane BERTH_TEST_CONTROL_PLANE
+step 'control plane of the controller' use_control_plane BERTH_TEST_CONTROLLER_PLANE
 export BERTH_TEST_PLUGIN=$root/dist/berth
 # Most tests wait for processes that share two cores with the API server; more of them at once only wait longer.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-8}

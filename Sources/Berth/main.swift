@@ -1,5 +1,6 @@
 import CNIProtocol
 import Glibc
+import IPAMAPI
 import KubernetesClient
 import KubernetesCore
 
@@ -13,4 +14,4 @@ let invocation = Invocation(
     writeStandardError: { _ = Process.write($0, to: STDERR_FILENO) })
 
 let plugin = Plugin(environment: invocation.environment, startedAt: .now())
-exit(Dispatcher(name: "berth", version: Version.text, plugin: plugin, invocation: invocation).run())
+exit(Dispatcher(name: "berth", version: ProductVersion.text, plugin: plugin, invocation: invocation).run())

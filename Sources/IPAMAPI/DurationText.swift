@@ -1,14 +1,14 @@
 /// Durations as the API writes them (metav1.Duration, so Go's `time.ParseDuration`): `10s`, `1m30s`, `1.5h`, `500ms`.
 ///
 /// Berth counts in whole seconds and rounds up, so that nothing is shorter than was asked for.
-enum DurationText {
+package enum DurationText {
     private static let units: [(name: String, nanoseconds: UInt64)] = [
         ("ns", 1), ("us", 1_000), ("µs", 1_000), ("μs", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000),
         ("m", 60_000_000_000), ("h", 3_600_000_000_000),
     ]
 
     /// The seconds that a text stands for; nil when it is no duration, is negative or exceeds 292 years.
-    static func seconds(_ text: String) -> Int? {
+    package static func seconds(_ text: String) -> Int? {
         if text == "0" { return 0 }
         var rest = text[...]
         var total: UInt64 = 0
@@ -50,7 +50,7 @@ enum DurationText {
     private static func isDigit(_ character: Character) -> Bool { ("0"..."9").contains(character) }
 
     /// The text of Go's `Duration.String()`: `10s`, `1m30s`, `1h0m0s`.
-    static func text(seconds: Int) -> String {
+    package static func text(seconds: Int) -> String {
         let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60)
         if hours > 0 { return "\(hours)h\(minutes)m\(rest)s" }
         return minutes > 0 ? "\(minutes)m\(rest)s" : "\(rest)s"

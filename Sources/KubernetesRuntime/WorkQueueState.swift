@@ -19,19 +19,6 @@ package struct WorkLimits: Hashable, Sendable {
     }
 }
 
-/// A token bucket: `burst` at once, and `perSecond` in the long run.
-package struct RateLimit: Hashable, Sendable {
-    package let perSecond: Int
-    package let burst: Int
-
-    package init(perSecond: Int, burst: Int) {
-        self.perSecond = max(perSecond, 1)
-        self.burst = max(burst, 1)
-    }
-
-    var interval: Duration { .seconds(1) / perSecond }
-}
-
 /// What comes after one run of a key.
 package enum WorkOutcome: Hashable, Sendable {
     case done
@@ -74,10 +61,12 @@ package struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
     /// When the key is to run again, if it was added meanwhile.
     private var active: [Key: Moment?] = [:]
     private var failures: [Key: Int] = [:]
-    /// When the bucket of the rate limit is full again.
-    private var full = Moment(nanoseconds: .min)
+    private var bucket: TokenBucket?
 
-    package init(_ limits: WorkLimits = WorkLimits()) { self.limits = limits }
+    package init(_ limits: WorkLimits = WorkLimits()) {
+        self.limits = limits
+        bucket = limits.rate.map { TokenBucket($0) }
+    }
 
     /// Keys that wait, those for a later moment too.
     package var depth: Int { waiting.count }
@@ -106,23 +95,13 @@ package struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
                 continue
             }
             guard ticket.due <= now else { return .wait(until: ticket.due) }
-            if let free = takeToken(now: now) { return .wait(until: free) }
+            if let free = bucket?.take(now: now) { return .wait(until: free) }
             heap.removeFirst()
             waiting[key] = nil
             active[key] = .some(nil)
             return .run(key, late: now - ticket.due)
         }
         return .wait(until: nil)
-    }
-
-    /// Nil when the start is allowed now, otherwise when it will be.
-    private mutating func takeToken(now: Moment) -> Moment? {
-        guard let rate = limits.rate else { return nil }
-        let base = max(full, now)
-        let allowedFrom = base - rate.interval * (rate.burst - 1)
-        guard allowedFrom <= now else { return allowedFrom }
-        full = base + rate.interval
-        return nil
     }
 
     package mutating func finish(

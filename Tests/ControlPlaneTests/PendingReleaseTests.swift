@@ -16,7 +16,9 @@ struct PendingReleaseTests {
         let pool = Subnets.next()
         try await controlPlane.makePool(pool.name, ["subnet": .string(pool.subnet4), "cooldown": "0s"])
         try await withTestNode(controlPlane) { node in
-            let attachments = ["a", "b"].map { IPAMAPI.Attachment(networkName: "net", containerID: $0, interface: "eth0") }
+            let attachments = ["a", "b"].map {
+                IPAMAPI.Attachment(networkName: "net", containerID: $0, interface: "eth0")
+            }
             let configuration = try await controlPlane.configuration(as: .plugin)
             let held = try await controlPlane.withConnection(configuration) { connection in
                 func claim(_ attachment: IPAMAPI.Attachment) throws -> HeldAddress? {

@@ -1,0 +1,97 @@
+import ArgumentParser
+import BerthLogging
+import ControllerHTTP
+import Glibc
+import IPAMAPI
+import IPAMController
+import IPAMEngine
+import KubernetesClient
+import KubernetesClientYAML
+import KubernetesRuntime
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+/// The process: options in, services until a signal comes.
+@main
+struct BerthController: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "berth-controller",
+        abstract: "Keeps Berth's ledger equal to the cluster.",
+        discussion: """
+            Reclaims addresses whose pods and nodes are gone, ends cooldowns, publishes the status of pools, and \
+            answers the API server about edits of pools. Several replicas may run; one of them acts.
+
+            Each option can be set by an environment variable too: BERTH_ and its name in capitals, for example \
+            BERTH_GRACE_PERIOD=45s. What is given on the command line counts more.
+            """,
+        version: "berth-controller \(ProductVersion.text)")
+
+    @OptionGroup(title: "API server and election") var cluster: ClusterOptions
+    @OptionGroup(title: "Reclaiming") var ledger: LedgerOptions
+    @OptionGroup(title: "HTTP") var http: HTTPOptions
+    @OptionGroup(title: "Log") var log: LogOptions
+
+    static func main() async {
+        let arguments = EnvironmentArguments.of(Self.optionNames) + CommandLine.arguments.dropFirst()
+        do {
+            var command = try parseAsRoot(arguments)
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            exit(withError: error)
+        }
+    }
+
+    func run() async throws {
+        let (level, format) = (log.level.level, log.format)
+        LoggingSystem.bootstrap { BerthLogHandler(label: $0, level: level, format: format) }
+        let logger = Logger(label: "berth-controller")
+        let registry = MetricsRegistry()
+        let source = CertificateSource()
+        let service = HTTPOptions.service(http, namespace: cluster.namespace)
+        let controller = try AddressController(
+            cluster.configuration(), settings: ledger.settings(agentNamespace: cluster.namespace),
+            election: cluster.election(), webhook: service.map { ($0, source) }, registry: registry, logger: logger)
+        let server = ControllerServer(
+            http.server, probes: ProbeEndpoint(metrics: registry) { controller.readiness(source) },
+            admission: AdmissionEndpoint { [admission = PoolAdmission(controller.view)] in admission.decide($0) },
+            certificates: source, logger: logger)
+        var services: [any Service] = [server, ControllerService(controller: controller)]
+        if let folder = http.certificateDir {
+            services.append(
+                CertificateFiles(
+                    certificatePath: "\(folder)/tls.crt", keyPath: "\(folder)/tls.key", source: source,
+                    logger: logger))
+        }
+        logger.notice(
+            "starting", metadata: ["version": "\(ProductVersion.text)", "identity": "\(cluster.processIdentity)"])
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: logger))
+        try await group.run()
+        logger.notice("stopped")
+    }
+}
+
+/// Ends with the group: the leadership is given back before.
+private struct ControllerService: Service {
+    let controller: AddressController
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown { [controller] in
+            do { try await controller.run() } catch is CancellationError {}
+        }
+    }
+}
+
+extension AddressController {
+    fileprivate func readiness(_ source: CertificateSource) -> [ReadinessCheck] {
+        synced.map { ReadinessCheck("store \($0.name)", problem: $0.isSynced ? nil : "not listed yet") }
+            + [ReadinessCheck("certificate", problem: source.current == nil ? "none yet" : nil)]
+    }
+}

@@ -1,0 +1,245 @@
+package import ControllerHTTP
+import IPAMAPI
+import IPAMEngine
+import IPAddressing
+package import KubernetesClient
+import KubernetesCore
+package import KubernetesRuntime
+package import Logging
+
+/// Everything that berth-controller does besides answering HTTP.
+///
+/// Flow: watchers keep a view of the cluster on every replica. The one that leads runs the reconcilers on it.
+///
+/// Guarantees: no write begins when the leadership is over. Watches, the webhook and metrics go on without it.
+///
+/// Caveats: `run` returns only when its task is cancelled, after it has given the leadership back.
+package final class AddressController: Sendable {
+    package struct Election: Sendable {
+        package var namespace: String
+        package var lease: String
+        /// Of this process alone.
+        package var identity: String
+        package var limits: LeaderElectionLimits
+
+        package init(
+            namespace: String, lease: String, identity: String,
+            limits: LeaderElectionLimits = LeaderElectionLimits()
+        ) {
+            self.namespace = namespace
+            self.lease = lease
+            self.identity = identity
+            self.limits = limits
+        }
+    }
+
+    package let view: ClusterView
+    private let watch: ClusterWatch
+    private let gate = LeaderGate()
+    private let reclaim: ReclaimReconciler
+    private let reclaiming: Controller<ReclaimReconciler>
+    private let cooldown: CooldownReconciler
+    private let cooling: Controller<CooldownReconciler>
+    private let counting: Controller<PoolStatusReconciler>
+    private let life: PoolLifeReconciler
+    private let living: Controller<PoolLifeReconciler>
+    private let certificates: WebhookCertificates?
+    private let certifying: Controller<WebhookCertificates>?
+    private let events: EventRecorder
+    private let metrics: ControllerMetrics
+    private let elector: LeaderElector
+    private let watchConnection: AsyncConnection
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - configuration: How to reach the API server.
+    ///   - webhook: Nil where the certificates are somebody else's, or where there is no webhook.
+    ///   - wallTime: Microseconds since 1970, for people and for the life of certificates.
+    package init(
+        _ configuration: ClientConfiguration, settings: ControllerSettings, election: Election,
+        webhook: (settings: WebhookSettings, source: CertificateSource)?, registry: MetricsRegistry, logger: Logger,
+        wallTime: @escaping @Sendable () -> Int64 = microsecondsSince1970
+    ) throws {
+        self.logger = logger
+        let metrics = ControllerMetrics(registry)
+        self.metrics = metrics
+        watchConnection = try AsyncConnection(configuration)
+        let client = AsyncClient(
+            CountingTransport(try AsyncConnection(configuration), APIRequestMetrics(registry)))
+        let timestamp = { @Sendable in Timestamp.rfc3339(secondsSince1970: wallTime() / 1_000_000) }
+        let view = ClusterView()
+        self.view = view
+        let report = Self.report(logger, metrics)
+        watch = ClusterWatch(
+            view, on: watchConnection, agentNamespace: settings.agentNamespace, report: report)
+        let writer = LedgerWriter(client, gate: gate, timeout: settings.requestTimeout, wallTime: timestamp)
+        events = EventRecorder(client, component: "berth-controller", logger: logger, wallTime: timestamp)
+
+        let queue = KeySink<ReclaimKey>()
+        let journal = ReclaimJournal(logger, events, metrics) { queue.send($0) }
+        reclaim = ReclaimReconciler(view, writer, settings: settings, journal: journal)
+        reclaiming = Controller(
+            reclaim, limits: WorkLimits(concurrency: 16), report: Self.report("reclaim", logger, metrics))
+        cooldown = CooldownReconciler(view, writer) { metrics.cooled() }
+        cooling = Controller(
+            cooldown, limits: WorkLimits(concurrency: 16), report: Self.report("cooldown", logger, metrics))
+        counting = Controller(
+            PoolStatusReconciler(view, writer, interval: settings.statusInterval), limits: WorkLimits(concurrency: 4),
+            report: Self.report("status", logger, metrics))
+        life = PoolLifeReconciler(view, writer, inlineLifetime: settings.inlinePoolLifetime, logger: logger)
+        living = Controller(
+            life, limits: WorkLimits(concurrency: 4), report: Self.report("pools", logger, metrics))
+        certificates = webhook.map {
+            WebhookCertificates(
+                $0.settings, source: $0.source, writer: writer, logger: logger, now: { wallTime() / 1_000_000 })
+        }
+        certifying = certificates.map {
+            Controller(
+                $0, limits: WorkLimits(concurrency: 1), report: Self.report("certificates", logger, metrics))
+        }
+        elector = LeaderElector(
+            namespace: election.namespace, name: election.lease, identity: election.identity,
+            on: try AsyncConnection(configuration), limits: election.limits,
+            report: Self.report(leader: logger, metrics))
+        queue.open { [reclaiming] keys in
+            for key in keys { reclaiming.enqueue(key) }
+        }
+        observe()
+        let reclaim = reclaim
+        metrics.collect(
+            in: registry, view, candidates: { reclaim.candidates },
+            depths: { [reclaiming, cooling, counting, living] in
+                [
+                    ("reclaim", reclaiming.depth), ("cooldown", cooling.depth), ("status", counting.depth),
+                    ("pools", living.depth),
+                ]
+            })
+    }
+
+    /// The stores by name, and whether each has been filled once.
+    package var synced: [(name: StaticString, isSynced: Bool)] { watch.synced }
+
+    package func run() async throws {
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await self.watch.run() }
+            if let certificates {
+                let report = Self.report(logger, metrics)
+                group.addTask { try await certificates.watch(on: self.watchConnection, report: report) }
+            }
+            group.addTask { await self.events.run() }
+            group.addTask {
+                try await self.elector.run { leadership in
+                    self.gate.open(leadership)
+                    defer { self.gate.close() }
+                    try await self.lead()
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    /// One term.
+    private func lead() async throws {
+        metrics.leads(true)
+        defer { metrics.leads(false) }
+        reclaim.forget()
+        cooldown.forget()
+        life.forget()
+        for key in view.allocations.keys {
+            reclaiming.enqueue(.allocation(key.name))
+            cooling.enqueue(key.name)
+        }
+        for key in view.pools.keys {
+            counting.enqueue(key.name)
+            living.enqueue(key.name)
+        }
+        certifying?.enqueue(.certificates)
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await self.reclaiming.run() }
+            group.addTask { try await self.cooling.run() }
+            group.addTask { try await self.counting.run() }
+            group.addTask { try await self.living.run() }
+            if let certifying { group.addTask { try await certifying.run() } }
+            try await group.waitForAll()
+        }
+    }
+
+    // MARK: What concerns what
+
+    private func observe() {
+        let (view, metrics) = (view, metrics)
+        reclaiming.observe(view.allocations) { [.allocation($0.key.name)] }
+        reclaiming.observe(view.nodes) { delta in
+            // A Node's heartbeat changes nothing that matters here.
+            if case .changed(_, let old, let new) = delta, old.value == new.value, old.uid == new.uid { return [] }
+            return view.allocations(onNode: delta.key.name).map { .allocation($0.name) }
+        }
+        for store in [view.pods, view.succeeded, view.failed] {
+            reclaiming.observe(store) { delta in
+                if case .changed(_, let old, let new) = delta, old.value == new.value { return [] }
+                return view.allocations(ofPod: delta.key).map { .allocation($0.name) }
+            }
+        }
+        reclaiming.observe(view.agents) { delta in
+            guard case .changed = delta else {
+                return [.node(delta.key.name)]
+                    + view.allocations(onNode: delta.key.name).map { .allocation($0.name) }
+            }
+            return [.node(delta.key.name)]
+        }
+        cooling.observe(view.allocations) { [$0.key.name] }
+        counting.observe(view.pools) { [$0.key.name] }
+        living.observe(view.pools) { [$0.key.name] }
+        let (counting, living, events, logger) = (counting, living, events, logger)
+        view.allocations.observe { deltas in
+            for name in view.pools(concernedBy: deltas.flatMap(\.records)) {
+                counting.enqueue(name)
+                living.enqueue(name)
+            }
+            metrics.claimed(deltas.count(where: \.isClaim))
+            for case .unreadable(let key, let problem, _) in deltas {
+                metrics.unreadable("allocations")
+                logger.warning(
+                    "an allocation cannot be read",
+                    metadata: ["allocation": "\(key)", "problem": "\(problem.problem)"])
+                events.record(
+                    EventRecorder.Subject(kind: "IPAllocation", name: key.name, uid: ""), reason: "Unreadable",
+                    message: problem.problem, isWarning: true)
+            }
+        }
+        view.pools.observe { deltas in
+            for case .unreadable(let key, let problem, _) in deltas {
+                metrics.unreadable("pools")
+                logger.warning(
+                    "a pool cannot be read", metadata: ["pool": "\(key)", "problem": "\(problem.problem)"])
+                events.record(
+                    EventRecorder.Subject(kind: "IPPool", name: key.name, uid: ""), reason: "Unreadable",
+                    message: problem.problem, isWarning: true)
+            }
+        }
+        if let certificates {
+            certifying?.observe(certificates.secrets) { _ in [.certificates] }
+            certifying?.observe(certificates.bundles) { _ in [.certificates] }
+        }
+    }
+}
+
+extension ObjectDelta<AllocationRecord> {
+    fileprivate var records: [AllocationRecord] {
+        switch self {
+        case .added(_, let object): [object.value]
+        case .changed(_, let old, let new): [old.value, new.value]
+        case .deleted(_, let old), .unreadable(_, _, let old): old.map { [$0.value] } ?? []
+        }
+    }
+
+    /// An address came to a holder.
+    fileprivate var isClaim: Bool {
+        switch self {
+        case .added(_, let object): object.value.state == .bound
+        case .changed(_, let old, let new):
+            new.value.state == .bound && old.value.attachmentDigest != new.value.attachmentDigest
+        case .deleted, .unreadable: false
+        }
+    }
+}

@@ -1,0 +1,212 @@
+package import IPAMAPI
+package import IPAMEngine
+import IPAddressing
+import JSONText
+package import KubernetesClient
+package import KubernetesCore
+package import KubernetesRuntime
+import Synchronization
+
+/// What the controller knows of the cluster: stores that watchers keep equal to the API server, and what follows from
+/// them.
+///
+/// Guarantees: who observes a store finds the ledger's index, the valid pools and the agents' table as new as what it is
+/// told.
+///
+/// Assumptions: the watchers of `watchScopes` run.
+///
+/// Caveats: everything may lag. Before something is freed, it is read at the API server.
+package final class ClusterView: Sendable {
+    package let pools: ObjectStore<IPPool>
+    package let allocations: ObjectStore<AllocationRecord>
+    package let pods: ObjectStore<PodMark>
+    /// Of the pods those in the phases Succeeded and Failed: their metadata does not tell.
+    package let succeeded: ObjectStore<PodMark>
+    package let failed: ObjectStore<PodMark>
+    package let nodes: ObjectStore<NodeMark>
+    package let agents: ObjectStore<AgentMark>
+
+    fileprivate struct Derived {
+        var index = LedgerIndex()
+        var pools: [String: ValidatedPool] = [:]
+        var agents = AgentTable()
+        var history = NodeHistory()
+    }
+
+    private let derived = Mutex(Derived())
+    private let clock: any AsyncClock
+
+    package init(clock: any AsyncClock = BootClock()) {
+        self.clock = clock
+        let strings = StringPool()
+        pools = ObjectStore { try Self.pool($0) }
+        allocations = ObjectStore(
+            decode: { try AllocationRecord($0, sharing: strings) },
+            index: { _, record in Self.indexTexts(of: record) })
+        pods = ObjectStore { PodMark($0) }
+        succeeded = ObjectStore { PodMark($0) }
+        failed = ObjectStore { PodMark($0) }
+        nodes = ObjectStore { NodeMark($0) }
+        agents = ObjectStore { AgentMark($0) }
+        allocations.observe { [self] deltas in derived.withLock { $0.index.apply(deltas) } }
+        pools.observe { [self] deltas in
+            derived.withLock { derived in
+                for delta in deltas { derived.apply(delta) }
+            }
+        }
+        nodes.observe { [self] deltas in
+            derived.withLock { derived in
+                for case .added(let key, let object) in deltas { derived.observe(key, object) }
+                for case .changed(let key, _, let object) in deltas { derived.observe(key, object) }
+            }
+        }
+        agents.observe { [self] deltas in
+            let now = self.clock.now()
+            derived.withLock { derived in
+                for delta in deltas { derived.agents.observe(delta, now: now) }
+            }
+        }
+    }
+
+    /// A status that somebody else wrote, and that cannot be read, is as good as none: the controller writes it anew.
+    private static func pool(_ json: JSON) throws -> IPPool {
+        if let pool = try? IPPool(json) { return pool }
+        var json = json
+        json["status"] = nil
+        return try IPPool(json)
+    }
+
+    // MARK: The ledger
+
+    /// Lends the index, while nobody changes it. The body must be short.
+    package func withIndex<Value: Sendable>(_ body: (LedgerIndex) throws -> Value) rethrows -> Value {
+        try derived.withLock { try body($0.index) }
+    }
+
+    /// The pools that make sense.
+    package var validPools: [ValidatedPool] { derived.withLock { Array($0.pools.values) } }
+
+    package func validPool(_ name: String) -> ValidatedPool? { derived.withLock { $0.pools[name] } }
+
+    /// The names of the pools whose status a change of these allocations may change.
+    package func pools(concernedBy records: [AllocationRecord]) -> Set<String> {
+        derived.withLock { derived in
+            var names = Set(records.map(\.pool))
+            for pool in derived.pools.values where !names.contains(pool.name) {
+                if records.contains(where: { pool.isConcerned(by: $0) }) { names.insert(pool.name) }
+            }
+            return names
+        }
+    }
+
+    // MARK: Facts
+
+    /// What decides about an allocation, as far as the stores know; nil where they cannot say.
+    package func facts(about record: AllocationRecord) -> ReclaimFacts? {
+        guard let pod = podFact(record.pod), let node = nodeFact(record.node) else { return nil }
+        return facts(about: record, pod: pod, node: node)
+    }
+
+    /// The same with the pod and the node as they were read at the API server.
+    package func facts(about record: AllocationRecord, pod: PodFact, node: NodeFact) -> ReclaimFacts {
+        let now = clock.now()
+        return derived.withLock { derived in
+            ReclaimFacts(
+                pod: pod, node: node,
+                agent: derived.agents.fact(node: record.node, machineID: record.machineID, now: now),
+                knownNodeUID: derived.history.uid(ofMachine: record.machineID, node: record.node))
+        }
+    }
+
+    private func podFact(_ pod: PodReference?) -> PodFact? {
+        guard let pod else { return .absent }
+        let key = ObjectKey(namespace: pod.namespace, name: pod.name)
+        switch pods[key] {
+        case .absent: return .absent
+        case .unreadable: return nil
+        case .present(let object):
+            for store in [succeeded, failed] {
+                if case .present(let finished) = store[key], finished.uid == object.uid {
+                    return .finished(uid: object.uid, configHash: object.value.configHash)
+                }
+            }
+            return .present(uid: object.uid, configHash: object.value.configHash)
+        }
+    }
+
+    private func nodeFact(_ name: String) -> NodeFact? {
+        switch nodes[ObjectKey(name: name)] {
+        case .absent: .absent
+        case .unreadable: nil
+        case .present(let object): NodeFact(object.value, uid: object.uid)
+        }
+    }
+
+    /// When the agent of a node will be silent unless it renews its Lease; nil where there is none.
+    package func agentSilence(node: String) -> Moment? { derived.withLock { $0.agents.silence(of: node) } }
+
+    // MARK: Which allocations something concerns
+
+    package func allocations(ofPod key: ObjectKey) -> Set<ObjectKey> {
+        allocations.keys(indexedBy: Self.podText(key.namespace ?? "", key.name))
+    }
+
+    package func allocations(onNode name: String) -> Set<ObjectKey> {
+        allocations.keys(indexedBy: Self.nodeText(name))
+    }
+
+    private static func indexTexts(of record: AllocationRecord) -> [String] {
+        var texts: [String] = []
+        if let pod = record.pod { texts.append(podText(pod.namespace, pod.name)) }
+        if !record.node.isEmpty { texts.append(nodeText(record.node)) }
+        return texts
+    }
+
+    private static func podText(_ namespace: String, _ name: String) -> String { "p/\(namespace)/\(name)" }
+    private static func nodeText(_ name: String) -> String { "n/\(name)" }
+}
+
+extension ClusterView.Derived {
+    fileprivate mutating func apply(_ delta: ObjectDelta<IPPool>) {
+        switch delta {
+        case .added(let key, let object), .changed(let key, _, let object):
+            pools[key.name] = try? ValidatedPool(object.value)
+        case .deleted(let key, _), .unreadable(let key, _, _): pools[key.name] = nil
+        }
+    }
+
+    fileprivate mutating func observe(_ key: ObjectKey, _ object: StoredObject<NodeMark>) {
+        history.observe(node: key.name, uid: object.uid, machineID: object.value.machineID)
+    }
+}
+
+extension LedgerIndex {
+    /// Takes in what a store of allocations tells, many additions at once.
+    fileprivate mutating func apply(_ deltas: [ObjectDelta<AllocationRecord>]) {
+        var added: [AllocationRecord] = []
+        func flush(_ index: inout LedgerIndex) {
+            index.insert(contentsOf: added)
+            added = []
+        }
+        for delta in deltas {
+            switch delta {
+            case .added(_, let object): added.append(object.value)
+            case .changed(_, let old, let new):
+                flush(&self)
+                replace(old.value, with: new.value)
+            case .deleted(let key, let old):
+                flush(&self)
+                if let old {
+                    remove(old.value)
+                } else if let name = AllocationName(objectName: key.name) {
+                    remove(name)
+                }
+            case .unreadable(let key, _, let old):
+                flush(&self)
+                if let old { remove(old.value) }
+                if let name = AllocationName(objectName: key.name) { insert(unreadable: name) }
+            }
+        }
+        flush(&self)
+    }
+}

@@ -1,0 +1,28 @@
+package import ControllerHTTP
+import IPAMAPI
+import IPAMEngine
+import KubernetesCore
+import KubernetesRuntime
+
+/// Answers the API server about edits of pools.
+package struct PoolAdmission: Sendable {
+    private let view: ClusterView
+
+    package init(_ view: ClusterView) { self.view = view }
+
+    package func decide(_ request: AdmissionRequest) -> AdmissionAnswer {
+        guard request.resource.group == BerthAPI.group, request.resource.resource == ResourceType.ipPools.plural,
+            request.resource.subresource == nil
+        else { return .allowed() }
+        guard view.allocations.hasSynced, view.pools.hasSynced else {
+            return .refused(.forbidden, "berth-controller has not read the ledger yet; try again in a few seconds")
+        }
+        let old = request.operation == .create ? nil : request.oldObject
+        let new = request.operation == .delete ? nil : request.object
+        let pools = view.validPools
+        switch view.withIndex({ PoolEdit.decide(old: old, new: new, otherPools: pools, index: $0) }) {
+        case .allowed(let warnings): return .allowed(warnings: warnings)
+        case .refused(let message): return .refused(request.operation == .delete ? .forbidden : .invalid, message)
+        }
+    }
+}

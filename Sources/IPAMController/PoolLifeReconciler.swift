@@ -1,0 +1,105 @@
+import IPAMAPI
+import IPAMEngine
+import JSONText
+import KubernetesClient
+import KubernetesCore
+package import KubernetesRuntime
+package import Logging
+import Synchronization
+
+/// Keeps a pool for as long as allocations name it, and removes pools of network configurations that nobody uses.
+///
+/// Flow: every pool gets a finalizer. A pool that is being deleted loses it when no allocation names it any more. A pool
+/// that was made from a range of a network configuration is deleted when none has named it for
+/// `ControllerSettings.inlinePoolLifetime`.
+///
+/// Guarantees: before a pool may go, a consistent LIST shows that no allocation names it. An allocation that is created
+/// a moment later names a pool that is gone; it is good for its holder all the same, and is freed as any other.
+package final class PoolLifeReconciler: Reconciler {
+    package static let finalizer = "\(BerthAPI.group)/in-use"
+
+    private let view: ClusterView
+    private let writer: LedgerWriter
+    private let inlineLifetime: Duration
+    private let logger: Logger
+    /// Since when no allocation named a pool, by its UID.
+    private let unused = Mutex<[String: Moment]>([:])
+
+    package init(_ view: ClusterView, _ writer: LedgerWriter, inlineLifetime: Duration, logger: Logger) {
+        self.view = view
+        self.writer = writer
+        self.inlineLifetime = inlineLifetime
+        self.logger = logger
+    }
+
+    /// A term of leadership begins.
+    package func forget() { unused.withLock { $0 = [:] } }
+
+    package func reconcile(_ name: String) async throws -> Requeue {
+        guard case .present(let object) = view.pools[ObjectKey(name: name)] else { return .whenChanged }
+        let metadata = object.value.metadata
+        let isUsed = view.withIndex { $0.tally(ofPool: name).total > 0 }
+        if metadata.isBeingDeleted {
+            unused.withLock { $0[object.uid] = nil }
+            guard metadata.finalizers.contains(Self.finalizer), !isUsed else { return .whenChanged }
+            guard try await isProvedUnused(name) else { return .after(.seconds(1)) }
+            return try await setFinalizers(metadata.finalizers.filter { $0 != Self.finalizer }, object)
+        }
+        if !metadata.finalizers.contains(Self.finalizer) {
+            return try await setFinalizers(metadata.finalizers + [Self.finalizer], object)
+        }
+        guard metadata.labels[LabelKey.inline] == "true" else { return .whenChanged }
+        return try await collect(object, isUsed: isUsed)
+    }
+
+    private func collect(_ object: StoredObject<IPPool>, isUsed: Bool) async throws -> Requeue {
+        let name = object.value.metadata.name
+        guard !isUsed else {
+            unused.withLock { $0[object.uid] = nil }
+            return .whenChanged
+        }
+        let now = writer.client.clock.now()
+        let since = unused.withLock { unused in
+            let since = unused[object.uid] ?? now
+            unused[object.uid] = since
+            return since
+        }
+        let end = since + inlineLifetime
+        guard now >= end else { return .after(end - now) }
+        guard try await isProvedUnused(name) else { return .after(.seconds(1)) }
+        let deadline = try writer.deadline()
+        do throws(APIError) {
+            try await writer.client.delete(
+                .ipPools, name: name,
+                preconditions: Preconditions(uid: object.uid, resourceVersion: object.resourceVersion),
+                deadline: deadline)
+        } catch {
+            guard error.isConflict || error.isNotFound else { throw error }
+            return .after(.seconds(1))
+        }
+        logger.info("removed a pool that no network configuration has used", metadata: ["pool": "\(name)"])
+        return .whenChanged
+    }
+
+    private func isProvedUnused(_ name: String) async throws -> Bool {
+        let options = ListOptions(
+            labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(name))", limit: 1, metadataOnly: true)
+        return try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
+            .items.isEmpty
+    }
+
+    private func setFinalizers(_ finalizers: [String], _ object: StoredObject<IPPool>) async throws -> Requeue {
+        let name = object.value.metadata.name
+        let metadata = ObjectMetadata(name: name, uid: object.uid, resourceVersion: object.resourceVersion)
+        let patch: JSON = ["metadata": ["finalizers": .strings(finalizers)]]
+        let deadline = try writer.deadline()
+        do throws(APIError) {
+            _ = try await writer.client.patch(
+                .ipPools, name: name, patch: Patch.merge(patch).conditional(on: metadata), deadline: deadline)
+        } catch {
+            guard error.isConflict || error.isNotFound || error.namesAnotherObject else { throw error }
+            return .after(.seconds(1))
+        }
+        return .whenChanged
+    }
+}

@@ -1,0 +1,175 @@
+package import IPAMAPI
+import IPAddressing
+import KubernetesCore
+
+/// The conditions of a pool that the controller sets. Others in the status are someone else's, and are kept.
+package enum PoolCondition: String, Hashable, Sendable, CaseIterable {
+    /// New claims are served.
+    case ready = "Ready"
+    /// No address is free.
+    case exhausted = "Exhausted"
+    /// Every allocation that names the pool is one of its own.
+    case consistent = "Consistent"
+}
+
+/// Counts a pool and writes its status.
+package enum PoolCensus {
+    /// How many allocations a message names.
+    static let maximumNamed = 5
+
+    /// The status of a pool as the ledger has it. A pool that makes no sense gets one that says so.
+    ///
+    /// What is kept of the status that it has: `reserved`, which is a rule and not ours, conditions of other types, the
+    /// times of conditions that have not changed, and, for a large pool, the place of the occupancy window.
+    ///
+    /// - Parameter now: RFC 3339, for conditions that change.
+    package static func status(of pool: IPPool, index: LedgerIndex, now: String) -> IPPool.Status {
+        do {
+            return status(of: try ValidatedPool(pool), index: index, now: now)
+        } catch {
+            return status(ofInvalid: pool, error, index: index, now: now)
+        }
+    }
+
+    package static func status(of pool: ValidatedPool, index: LedgerIndex, now: String) -> IPPool.Status {
+        let census = Census(pool, index)
+        let occupancy = OccupancyWindowChoice(pool: pool, index: index, previous: pool.status?.occupancy).occupancy()
+        return IPPool.Status(
+            capacity: Int(clamping: pool.usable.count), allocated: census.tally.allocated,
+            cooling: census.tally.cooling, held: census.tally.held, free: Int(clamping: census.free),
+            occupancy: occupancy.map { IPPool.OccupancyWindow($0) }, reserved: pool.status?.reserved ?? [],
+            observedGeneration: pool.generation,
+            conditions: conditions(
+                [census.ready, census.exhausted, consistent(pool, index, census.tally)], pool.status,
+                generation: pool.generation, now: now))
+    }
+
+    private static func status(
+        ofInvalid pool: IPPool, _ problem: PoolProblem, index: LedgerIndex, now: String
+    ) -> IPPool.Status {
+        let tally = index.tally(ofPool: pool.metadata.name)
+        let unknown = "the pool is not valid"
+        return IPPool.Status(
+            allocated: tally.allocated, cooling: tally.cooling, held: tally.held,
+            reserved: pool.status?.reserved ?? [], observedGeneration: pool.metadata.generation,
+            conditions: conditions(
+                [
+                    Finding(.ready, .false, "Invalid", "\(problem)"),
+                    Finding(.exhausted, .unknown, "Invalid", unknown),
+                    Finding(.consistent, .unknown, "Invalid", unknown),
+                ], pool.status, generation: pool.metadata.generation, now: now))
+    }
+
+    // MARK: Conditions
+
+    struct Finding {
+        var type: PoolCondition
+        var status: Condition.Status
+        var reason: String
+        var message: String
+
+        init(_ type: PoolCondition, _ status: Condition.Status, _ reason: String, _ message: String) {
+            self.type = type
+            self.status = status
+            self.reason = reason
+            self.message = message
+        }
+    }
+
+    private static func conditions(
+        _ findings: [Finding], _ previous: IPPool.Status?, generation: Int, now: String
+    ) -> [Condition] {
+        let previous = previous?.conditions ?? []
+        let ours = findings.map { finding in
+            let known = previous.first { $0.type == finding.type.rawValue && $0.status == finding.status }
+            return Condition(
+                type: finding.type.rawValue, status: finding.status, reason: finding.reason, message: finding.message,
+                lastTransitionTime: known?.lastTransitionTime ?? now, observedGeneration: generation)
+        }
+        return ours + previous.filter { PoolCondition(rawValue: $0.type) == nil }
+    }
+
+    /// The counts tell whether there is anything to look for, so that the allocations are gone through only then.
+    private static func consistent(_ pool: ValidatedPool, _ index: LedgerIndex, _ tally: PoolTally) -> Finding {
+        let inside = index.count(ofPool: pool.name, in: pool.configured, network: pool.network)
+        let ofOtherPool = index.count(ofPool: pool.name, withUIDOtherThan: pool.uid)
+        guard inside < tally.total || ofOtherPool > 0 else {
+            return Finding(.consistent, .true, "AllInside", "every allocation that names the pool is one of its own")
+        }
+        var strays: [(address: IPAddress, text: String)] = []
+        for record in index.records(ofPool: pool.name) {
+            if let problem = pool.strayness(of: record) {
+                strays.append((record.address, "\(record.name) (\(problem))"))
+            }
+        }
+        strays.sort { ($0.address, $0.text) < ($1.address, $1.text) }
+        let subject = strays.count == 1 ? "1 allocation names" : "\(strays.count) allocations name"
+        return Finding(
+            .consistent, .false, "StrayAllocations",
+            "\(subject) the pool without being one of its own: \(list(strays.map(\.text)))")
+    }
+
+    /// A bounded list for a message.
+    static func list(_ texts: [String]) -> String {
+        let rest = texts.count - maximumNamed
+        return texts.prefix(maximumNamed).joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
+    }
+}
+
+/// The figures of a valid pool.
+private struct Census {
+    let pool: ValidatedPool
+    /// Of the allocations that name the pool, wherever they are.
+    let tally: PoolTally
+    /// Usable addresses that an allocation of any pool takes.
+    let taken: Int
+    /// Those of other pools among them, and those that cannot be read.
+    let takenByOthers: Int
+
+    init(_ pool: ValidatedPool, _ index: LedgerIndex) {
+        self.pool = pool
+        tally = index.tally(ofPool: pool.name)
+        taken = index.takenCount(in: pool.usable, network: pool.network)
+        takenByOthers = taken - index.count(ofPool: pool.name, in: pool.usable, network: pool.network)
+    }
+
+    var free: UInt128 { pool.usable.count - UInt128(taken) }
+
+    var ready: PoolCensus.Finding {
+        if pool.isBeingDeleted {
+            let rest = tally.total > 0 ? "; allocations that it waits for: \(tally.total)" : ""
+            return .init(.ready, .false, "Deleting", "the pool is being deleted\(rest)")
+        }
+        if pool.isDisabled { return .init(.ready, .false, "Disabled", "spec.disabled is true") }
+        if pool.usable.isEmpty {
+            return .init(.ready, .false, "Reserved", "reservations (status.reserved) leave no address")
+        }
+        let isSaturated = pool.usable.count > UInt128(Int.max)
+        let note = isSaturated ? "; 9223372036854775807 in capacity and free stands for that many or more" : ""
+        return .init(.ready, .true, "Serving", "new claims are served\(note)")
+    }
+
+    var exhausted: PoolCensus.Finding {
+        guard free == 0 else { return .init(.exhausted, .false, "AddressesFree", "addresses are free") }
+        guard !pool.usable.isEmpty else { return .init(.exhausted, .true, "Reserved", "no address is usable") }
+        var message = "none of \(pool.usable.count) usable addresses is free: \(tally.allocated) allocated,"
+        message += " \(tally.cooling) cooling, \(tally.held) held"
+        if takenByOthers > 0 { message += ", \(takenByOthers) by allocations that name another pool" }
+        return .init(.exhausted, .true, "NoFreeAddress", message)
+    }
+}
+
+extension ValidatedPool {
+    /// Whether the status of the pool depends on an allocation: it names the pool, or takes an address of it.
+    package func isConcerned(by record: AllocationRecord) -> Bool {
+        record.pool == name || (record.network == network && configured.contains(record.address))
+    }
+
+    /// Why an allocation that names the pool is not one of its own; nil when it is.
+    fileprivate func strayness(of record: AllocationRecord) -> String? {
+        if record.network != network { return "in network \(record.network.debugDescription)" }
+        if !configured.contains(record.address) { return "outside of the pool" }
+        if record.poolUID != uid, !record.poolUID.isEmpty { return "of an earlier pool of this name" }
+        return nil
+    }
+}

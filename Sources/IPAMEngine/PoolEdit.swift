@@ -1,0 +1,142 @@
+package import IPAMAPI
+import IPAddressing
+package import JSONText
+import KubernetesCore
+
+/// Whether an administrator may create, change or delete a pool.
+///
+/// - Guarantees: what leaves the spec as it is, is always allowed, whatever else is wrong: metadata, finalizers and
+///   status never wait for a spec to be repaired.
+/// - Assumptions: the index may lag by what was claimed just now. An edit that slips through costs no duplicate; the
+///   pool's condition `Consistent` then names what it left outside.
+package enum PoolEdit {
+    package enum Decision: Hashable, Sendable {
+        case allowed(warnings: [String] = [])
+        case refused(String)
+    }
+
+    /// The most overlapping pools that are warned of.
+    static let maximumWarnings = 5
+    /// The most ranges that one warning names.
+    static let maximumRanges = 3
+
+    /// - Parameters:
+    ///   - old: The IPPool as it is; nil when it is created.
+    ///   - new: The IPPool as it shall be; nil when it is deleted.
+    ///   - otherPools: May contain the pool itself.
+    package static func decide(
+        old: JSON?, new: JSON?, otherPools: [ValidatedPool], index: LedgerIndex
+    ) -> Decision {
+        guard let new else { return old.map { deletion(of: $0, index) } ?? .allowed() }
+        if let old, old["spec"] == new["spec"] { return .allowed() }
+        do {
+            let pool = try decoded(new)
+            if let problem = change(ofFixedFieldsFrom: old, to: pool) { return .refused(problem) }
+            let valid = try ValidatedPool(pool)
+            if let old, let problem = drop(from: old, to: valid, index) { return .refused(problem) }
+            return .allowed(warnings: warnings(valid, otherPools))
+        } catch let error as JSONDecodingError {
+            return .refused(error.description)
+        } catch let error as PoolProblem {
+            return .refused(error.description)
+        } catch {
+            return .refused("\(error)")
+        }
+    }
+
+    /// The status is the controller's to repair, and must not stand in the way of an edit.
+    private static func decoded(_ json: JSON) throws(JSONDecodingError) -> IPPool {
+        var json = json
+        json["status"] = nil
+        return try IPPool(json)
+    }
+
+    private static func validated(_ json: JSON) -> ValidatedPool? {
+        (try? decoded(json)).flatMap { try? ValidatedPool($0) }
+    }
+
+    /// What is wrong was never in force, and may be repaired.
+    private static func change(ofFixedFieldsFrom old: JSON?, to pool: IPPool) -> String? {
+        let spec = old?["spec"]
+        if let subnet = spec?["subnet"]?.string, subnet != pool.spec.subnet,
+            (try? IPPrefix(parsing: subnet))?.description == subnet
+        {
+            return "spec.subnet: immutable, it is \"\(subnet)\"; make another pool for \"\(pool.spec.subnet)\""
+        }
+        guard old != nil else { return nil }
+        let network = spec?["network"]?.string ?? ""
+        if network != pool.spec.network, network.isEmpty || AllocationName.isValidNetworkName(network) {
+            return "spec.network: immutable, it is \"\(network)\"; make another pool for \"\(pool.spec.network)\""
+        }
+        return nil
+    }
+
+    /// Addresses in use that the pool had and would have no more. Of an old pool that makes no sense nobody can say
+    /// what it had, so that everything counts which names it.
+    private static func drop(from old: JSON, to new: ValidatedPool, _ index: LedgerIndex) -> String? {
+        let former = validated(old)
+        func isIn(_ pool: ValidatedPool, _ record: AllocationRecord) -> Bool {
+            record.network == pool.network && pool.configured.contains(record.address)
+        }
+        let dropped = index.records(ofPool: new.name).filter { record in
+            record.isInUse && !isIn(new, record) && (former.map { isIn($0, record) } ?? true)
+        }
+        guard !dropped.isEmpty else { return nil }
+        return "spec: the pool would lose \(addresses(dropped.count)) in use: \(holders(dropped))"
+    }
+
+    private static func deletion(of old: JSON, _ index: LedgerIndex) -> Decision {
+        let metadata = old["metadata"]
+        guard let name = metadata?["name"]?.string else { return .allowed() }
+        let used = index.records(ofPool: name).filter(\.isInUse)
+        guard !used.isEmpty, metadata?["deletionTimestamp"]?.string == nil else { return .allowed() }
+        if metadata?["annotations"]?[AnnotationKey.forceDelete]?.string == "true" {
+            return .allowed(warnings: [
+                "pool \"\(name)\" still has \(addresses(used.count)) in use, and stays until they are released"
+            ])
+        }
+        return .refused(
+            "the pool has \(addresses(used.count)) in use: \(holders(used)); to delete it all the same:"
+                + " kubectl annotate ippool \(name) \(AnnotationKey.forceDelete)=true")
+    }
+
+    private static func addresses(_ count: Int) -> String { count == 1 ? "1 address" : "\(count) addresses" }
+
+    private static func holders(_ records: [AllocationRecord]) -> String {
+        PoolCensus.list(records.sorted { $0.address < $1.address }.map(\.holderText))
+    }
+
+    /// Pools of one network may overlap: an address is given once all the same. But who wrote it may not know.
+    private static func warnings(_ pool: ValidatedPool, _ others: [ValidatedPool]) -> [String] {
+        let overlaps = others.sorted { $0.name < $1.name }.compactMap { other -> String? in
+            guard other.name != pool.name, other.network == pool.network else { return nil }
+            let ranges = pool.configured.intersection(other.configured).ranges
+            guard !ranges.isEmpty else { return nil }
+            let named = ranges.prefix(maximumRanges).map { "\($0)" }.joined(separator: ", ")
+            let rest = ranges.count - maximumRanges
+            return "overlaps pool \"\(other.name)\" (\(named)\(rest > 0 ? " and \(rest) more" : ""))"
+        }
+        let rest = overlaps.count - maximumWarnings
+        return overlaps.prefix(maximumWarnings) + (rest > 0 ? ["more pools that overlap: \(rest)"] : [])
+    }
+}
+
+extension AllocationRecord {
+    /// Somebody has the address, or it is kept for somebody. In cooldown nobody does.
+    fileprivate var isInUse: Bool { self.state != .cooling }
+
+    /// `10.0.0.1 (shop/web-0 on n1)`
+    fileprivate var holderText: String {
+        let holder: String =
+            if let pod = self.pod {
+                "\(pod.namespace)/\(pod.name)"
+            } else if self.state == .held {
+                "kept for a claim"
+            } else if self.origin == .manual {
+                "entered by hand"
+            } else {
+                "a container"
+            }
+        return "\(self.address) (\(holder)\(self.node.isEmpty ? "" : " on \(self.node)"))"
+    }
+}

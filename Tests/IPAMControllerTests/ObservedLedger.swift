@@ -1,0 +1,85 @@
+import ControllerHTTP
+import IPAMAPI
+import IPAMController
+import JSONText
+import KubernetesClient
+import KubernetesCore
+import KubernetesRuntime
+import TestSupport
+
+/// Allocations, pools and events as an administrator sees them, for tests to wait on.
+final class ObservedLedger: Sendable {
+    let allocations = Observed<[String: JSON]>([:])
+    let pools = Observed<[String: JSON]>([:])
+    let events = Observed<[String: JSON]>([:])
+
+    func run(on connection: AsyncConnection) async throws {
+        try await withThrowingTaskGroup { group in
+            for (type, observed) in [
+                (ResourceType.ipAllocations, allocations), (.ipPools, pools), (.events, events),
+            ] {
+                let store = ObjectStore { $0 }
+                store.observe { deltas in observed.update { $0.apply(deltas) } }
+                let watcher = Watcher(WatchScope(type), on: connection, into: store)
+                group.addTask { try await watcher.run() }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    // MARK: Waiting
+
+    func waitUntilGone(_ name: String) async throws {
+        _ = try await wait("the release of \(name)") { $0[name] == nil ? true : nil }
+    }
+
+    func waitForState(_ name: String, _ state: String) async throws {
+        _ = try await wait("\(name) in the state \(state)") { objects -> Bool? in
+            objects[name]?["spec"]?["state"]?.string == state ? true : nil
+        }
+    }
+
+    func wait<Found: Sendable>(
+        _ what: String, _ pick: @escaping @Sendable ([String: JSON]) -> Found?
+    ) async throws -> Found {
+        try await allocations.wait(for: what, within: .seconds(40), pick)
+    }
+
+    /// Waits until the status of a pool is as `isRight` wants it.
+    func waitForPool(_ name: String, _ what: String, _ isRight: @escaping @Sendable (JSON) -> Bool) async throws {
+        _ = try await pools.wait(for: "\(name): \(what)", within: .seconds(40)) { pools -> Bool? in
+            pools[name].map(isRight) == true ? true : nil
+        }
+    }
+
+    func waitForEvent(about name: String, reason: String) async throws -> String {
+        try await events.wait(for: "the event \(reason) about \(name)", within: .seconds(40)) { events in
+            events.values.first {
+                $0["involvedObject"]?["name"]?.string == name && $0["reason"]?.string == reason
+            }?["message"]?.string
+        }
+    }
+
+    func state(_ name: String) -> String? { allocations.value[name]?["spec"]?["state"]?.string }
+
+    /// Waits until a controller leads: its stores have synced by the time that the metric says so.
+    func leads(_ controller: AddressController, _ registry: MetricsRegistry) async throws {
+        let deadline = ContinuousClock.now + .seconds(30)
+        while !registry.render().contains("berth_leader 1\n") || controller.synced.contains(where: { !$0.isSynced }) {
+            guard ContinuousClock.now < deadline else { throw TestSetUpError("the controller does not lead") }
+            // The metric is for scrapers, who poll too.
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+}
+
+extension [String: JSON] {
+    fileprivate mutating func apply(_ deltas: [ObjectDelta<JSON>]) {
+        for delta in deltas {
+            switch delta {
+            case .added(let key, let object), .changed(let key, _, let object): self[key.name] = object.value
+            case .deleted(let key, _), .unreadable(let key, _, _): self[key.name] = nil
+            }
+        }
+    }
+}
