@@ -134,6 +134,10 @@ let package = Package(
             dependencies: ["KubernetesClient", "KubernetesClientYAML", "KubernetesCore", "JSONText"]
         ),
         .testTarget(
+            name: "KubernetesRuntimeTests",
+            dependencies: ["KubernetesRuntime", "KubernetesClient", "KubernetesCore", "JSONText"]
+        ),
+        .testTarget(
             name: "IPAMAPITests",
             dependencies: [
                 "IPAMAPI", "JSONText", "IPAddressing", "KubernetesCore", .product(name: "Yams", package: "Yams"),
@@ -179,8 +183,8 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "TestSupport", "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "IPAMAPI",
-                "IPAMEngine", "IPAMLedger",
+                "TestSupport", "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient",
+                "KubernetesRuntime", "IPAMAPI", "IPAMEngine", "IPAMLedger",
             ]
         ),
         .testTarget(

@@ -25,9 +25,8 @@ package struct AsyncClient: Sendable {
             switch interpret(reply, to: request) {
             case .success(let object): return object
             case .failure(let failure):
-                let now = clock.now()
-                if failure.isCancellation { throw retries.ended(by: failure, now: now) }
-                let resumption = try retries.next(after: failure, of: request, now: now, using: &generator)
+                let resumption = try retries.next(
+                    after: failure, of: request, now: clock.now(), using: &generator)
                 do {
                     try await clock.sleep(until: resumption)
                 } catch {
@@ -46,11 +45,13 @@ package struct AsyncClient: Sendable {
 
     /// `name` as in `APIRequest.create`.
     package func create(
-        _ type: ResourceType, namespace: String? = nil, name: String?, object: JSON,
+        _ type: ResourceType, namespace: String? = nil, name: String?, object: JSON, subresource: String? = nil,
         options: WriteOptions = WriteOptions(), deadline: Moment
     ) async throws(APIError) -> JSON {
         try await perform(
-            .create(type, namespace: namespace, name: name, object: object, options: options), deadline: deadline)
+            .create(
+                type, namespace: namespace, name: name, object: object, subresource: subresource, options: options),
+            deadline: deadline)
     }
 
     package func patch(

@@ -15,8 +15,9 @@ package import KubernetesCore
 ///
 /// Assumptions: SIGPIPE is ignored in the whole process, which `init` sees to.
 ///
-/// Caveats: the last reference must not go away on the thread itself; nothing in this module holds one there. `deinit`
-/// waits for the thread, which takes less than a millisecond.
+/// Caveats: with libcurl 7.88 to 8.14 the server learns that an HTTP/2 request was given up only when the next one uses
+/// its connection (curl issue 17611); here it is gone at once. The last reference must not go away on the thread itself;
+/// nothing in this module holds one there. `deinit` waits for the thread, which takes less than a millisecond.
 ///
 /// Errors: every failure is a TransportFailure, cancellation included.
 package final class AsyncConnection: AsyncTransport {

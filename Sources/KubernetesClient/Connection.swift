@@ -103,24 +103,12 @@ package final class Connection: Transport {
         var running: CInt = 0
         while true {
             guard curl_multi_perform(multi, &running) == CURLM_OK else { return }
-            reportDone(done)
+            LibCurl.reportDone(multi, done)
             if running == 0 { return }
             // Up to a millisecond later than the transfers' own timeouts, so that these have the word.
             let milliseconds = (deadline - .now()).wholeMilliseconds
             guard milliseconds >= 0 else { return }
             guard curl_multi_poll(multi, nil, 0, CInt(min(milliseconds + 1, 1000)), nil) == CURLM_OK else { return }
-        }
-    }
-
-    private func reportDone(_ done: (Transfer, CURLcode) -> Void) {
-        var left: CInt = 0
-        while let message = curl_multi_info_read(multi, &left) {
-            guard message.pointee.msg == CURLMSG_DONE, let handle = message.pointee.easy_handle else { continue }
-            let code = message.pointee.data.result
-            var context: UnsafeMutableRawPointer?
-            ck_getinfo_ptr(handle, CURLINFO_PRIVATE, &context)
-            guard let context else { continue }
-            done(Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue(), code)
         }
     }
 }

@@ -22,7 +22,9 @@ struct Retries {
     ) throws(APIError) -> Moment {
         attempts += 1
         mayHaveCommitted = mayHaveCommitted || failure.mayHaveCommitted
-        if case .transient(let retryAfter) = failure.disposition, !failure.mayHaveCommitted || request.isConditional {
+        if case .transient(let retryAfter) = failure.disposition, !failure.isCancellation,
+            !failure.mayHaveCommitted || request.isConditional
+        {
             let delay = backoff.delay(attempt: attempts - 1, using: &generator)
             let resumption = now + max(delay, backoff.bounded(retryAfter))
             if resumption < deadline { return resumption }
@@ -30,7 +32,7 @@ struct Retries {
         throw ended(by: failure, now: now)
     }
 
-    /// What is thrown when there is no further attempt.
+    /// What is thrown when there is no further attempt; `failure` has been counted.
     func ended(by failure: APIError, now: Moment) -> APIError {
         guard attempts > 1 else { return failure }
         return .gaveUp(

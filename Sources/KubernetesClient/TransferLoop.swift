@@ -61,7 +61,9 @@ final class TransferLoop {
             if curl_multi_perform(multi, &running) != CURLM_OK {
                 for id in live.keys { end(id, CURLE_FAILED_INIT) }
             }
-            reportDone()
+            LibCurl.reportDone(multi) { transfer, code in
+                if let id = ids[ObjectIdentifier(transfer)] { end(id, code) }
+            }
             let wait = endTimedOutHeads()
             curl_multi_poll(multi, nil, 0, wait, nil)
         }
@@ -108,19 +110,6 @@ final class TransferLoop {
         ck_setopt_long(transfer.handle, CURLOPT_TCP_KEEPIDLE, 15)
         ck_setopt_long(transfer.handle, CURLOPT_TCP_KEEPINTVL, 5)
         return transfer
-    }
-
-    private func reportDone() {
-        var left: CInt = 0
-        while let message = curl_multi_info_read(multi, &left) {
-            guard message.pointee.msg == CURLMSG_DONE, let handle = message.pointee.easy_handle else { continue }
-            let code = message.pointee.data.result
-            var context: UnsafeMutableRawPointer?
-            ck_getinfo_ptr(handle, CURLINFO_PRIVATE, &context)
-            guard let context else { continue }
-            let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
-            if let id = ids[ObjectIdentifier(transfer)] { end(id, code) }
-        }
     }
 
     /// How many milliseconds to wait at most.

@@ -86,15 +86,20 @@ extension APIRequest {
     /// What a request is about, for messages and for telling whose absence a 404 reports.
     package struct Subject: Hashable, Sendable, CustomStringConvertible {
         package enum Verb: String, Sendable {
-            case get, list, create, update, patch, delete
+            case get, list, watch, create, update, patch, delete
 
-            package var isMutation: Bool { self != .get && self != .list }
+            package var isMutation: Bool {
+                switch self {
+                case .get, .list, .watch: false
+                case .create, .update, .patch, .delete: true
+                }
+            }
         }
 
         package let verb: Verb
         package let resource: ResourceType
         package let namespace: String?
-        /// Nil for a list, and for a create that leaves the name to the server.
+        /// Nil for a list, a watch, and a create that leaves the name to the server.
         package let name: String?
         package let subresource: String?
 
@@ -153,15 +158,11 @@ extension APIRequest {
         _ type: ResourceType, namespace: String? = nil, name: String?, object: JSON, subresource: String? = nil,
         options: WriteOptions = WriteOptions()
     ) -> APIRequest {
-        APIRequest(
-            method: .post,
-            path: type.path(
-                namespace: namespace, name: subresource == nil ? nil : name, subresource: subresource),
-            query: options.queryItems,
-            headers: [.acceptJSON, .contentType("application/json")],
-            body: object.serialized(),
-            subject: Subject(
-                verb: .create, resource: type, namespace: namespace, name: name, subresource: subresource))
+        sending(
+            object, as: .post,
+            to: type.path(namespace: namespace, name: subresource == nil ? nil : name, subresource: subresource),
+            options,
+            Subject(verb: .create, resource: type, namespace: namespace, name: name, subresource: subresource))
     }
 
     /// Conditional when the object carries `metadata.resourceVersion`: the server answers 409 when that is stale.
@@ -169,15 +170,21 @@ extension APIRequest {
         _ type: ResourceType, namespace: String? = nil, name: String, object: JSON, subresource: String? = nil,
         options: WriteOptions = WriteOptions()
     ) -> APIRequest {
-        APIRequest(
-            method: .put,
-            path: type.path(namespace: namespace, name: name, subresource: subresource),
-            query: options.queryItems,
-            headers: [.acceptJSON, .contentType("application/json")],
-            body: object.serialized(),
-            subject: Subject(
-                verb: .update, resource: type, namespace: namespace, name: name, subresource: subresource),
+        sending(
+            object, as: .put, to: type.path(namespace: namespace, name: name, subresource: subresource), options,
+            Subject(verb: .update, resource: type, namespace: namespace, name: name, subresource: subresource),
             isConditional: object.namesResourceVersion)
+    }
+
+    /// A request that carries a whole object.
+    private static func sending(
+        _ object: JSON, as method: Method, to path: String, _ options: WriteOptions, _ subject: Subject,
+        isConditional: Bool = false
+    ) -> APIRequest {
+        APIRequest(
+            method: method, path: path, query: options.queryItems,
+            headers: [.acceptJSON, .contentType("application/json")], body: object.serialized(), subject: subject,
+            isConditional: isConditional)
     }
 
     package static func patch(

@@ -48,6 +48,6 @@ extension APIRequest {
             path: type.path(namespace: namespace, name: nil),
             query: options.queryItems,
             headers: [options.metadataOnly ? .acceptMetadata : .acceptJSON],
-            subject: Subject(verb: .list, resource: type, namespace: namespace))
+            subject: Subject(verb: .watch, resource: type, namespace: namespace))
     }
 }

@@ -18,7 +18,7 @@ package enum Requeue: Hashable, Sendable {
 /// Assumptions it may make: no two calls for one key run at once; stores have synced before the first call, and may lag.
 ///
 /// Errors: what it throws is reported and the key comes again after a growing pause, not before the `Retry-After` of an
-/// APIError. CancellationError, when the task is cancelled, is no failure.
+/// APIError, unless something changes before. CancellationError, when the task is cancelled, is no failure.
 package protocol Reconciler<Key>: Sendable {
     associatedtype Key: Hashable & Sendable
 

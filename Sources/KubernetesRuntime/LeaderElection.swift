@@ -49,7 +49,8 @@ package struct LeaderElectionLimits: Hashable, Sendable {
 /// `leaseDuration - renewDeadline`, or is itself conditional on what it has read.
 ///
 /// Caveats: any write to the Lease counts as a renewal, so somebody who edits it every few seconds keeps a dead leader's
-/// place. A write whose answer was lost counts as not made until a read shows it; for that time nobody may lead.
+/// place. A write whose answer was lost counts as not made until a read shows it; for that time nobody may lead. Who
+/// deletes the Lease lets another lead at once, while the leader learns of it only by its next renewal.
 ///
 /// Errors: failures are tried again; they only ever shorten the time for which we lead.
 package struct LeaderElection: Sendable {

@@ -126,7 +126,8 @@ package actor LeaderElector {
                     try await work(leadership)
                     return .worked(nil)
                 } catch {
-                    return .worked(error)
+                    // Because it was told to end.
+                    return error is CancellationError && Task.isCancelled ? .lost : .worked(error)
                 }
             }
             group.addTask {
@@ -141,8 +142,7 @@ package actor LeaderElector {
             group.cancelAll()
             if case .worked = first { return first }
             for await end in group {
-                // It ended because it was told to, unless it says otherwise.
-                if case .worked(let error?) = end, !(error is CancellationError) { return end }
+                if case .worked(_?) = end { return end }
             }
             return .lost
         }
@@ -162,6 +162,11 @@ package actor LeaderElector {
     }
 
     private func release() async {
+        switch action {
+        // It was decided on, and the task cancelled before it was sent.
+        case .read, .write: action = machine.handle(.failed, now: clock.now(), using: &generator)
+        case .wait, .finished, .ignore: break
+        }
         action = machine.handle(.stop, now: clock.now(), using: &generator)
         while action != .finished, action != .ignore { await step() }
     }

@@ -124,7 +124,8 @@ package struct Watcher<Value: Sendable>: Sendable {
     private func open(_ options: WatchOptions) async -> (WatchReader?, WatcherStateMachine.Input) {
         let request = APIRequest.watch(scope.type, namespace: scope.namespace, options: options)
         do {
-            let stream = try await opened(request, StreamLimits(stall: limits.stall))
+            let head = min(StreamLimits().head, limits.stall)
+            let stream = try await opened(request, StreamLimits(head: head, stall: limits.stall))
             return (WatchReader(stream.body, request.subject), .opened)
         } catch {
             return (nil, .failed(APIError(error, request.subject)))

@@ -69,7 +69,8 @@ package struct WatcherLimits: Hashable, Sendable {
 /// example after a restore.
 ///
 /// Guarantees: no change is left out without a new list. A version is given to the server only as it came from it.
-/// Pauses are random, bounded, and begin small again after a success: an event, a bookmark, or a watch that lasted.
+/// Pauses are random, bounded, and begin small again after a success: a page, an event, a bookmark, or a watch that
+/// lasted. Those between lists that failed watches lead to begin small again only after a success of a watch.
 ///
 /// Assumptions: inputs come in the order in which things happened, each as the answer to the last action; others change
 /// nothing and are answered `ignore`.
@@ -141,6 +142,8 @@ package struct WatcherStateMachine: Sendable {
     package private(set) var phase = Phase.empty
     private var failures = 0
     private var refusals = 0
+    /// Lists that watches led to by failing, without a success of a watch between them.
+    private var relists = 0
 
     package init(_ scope: WatchScope, limits: WatcherLimits = WatcherLimits()) {
         self.scope = scope
@@ -156,8 +159,8 @@ package struct WatcherStateMachine: Sendable {
             return .stop
         case (.empty, .start): return list(.any)
         case (.listing(let mode, var options), .page(let version, let token)):
-            failures = 0
             if let token {
+                failures = 0
                 options.continueToken = token
                 // The token holds it; the server refuses to be told twice.
                 options.resourceVersion = nil
@@ -166,6 +169,7 @@ package struct WatcherStateMachine: Sendable {
             guard !version.isEmpty else {
                 return pause(.list(mode, firstPage(mode)), nil, now: now, using: &generator)
             }
+            failures = 0
             refusals = 0
             phase = .listed(resourceVersion: version)
             return .commit(resourceVersion: version)
@@ -188,10 +192,10 @@ package struct WatcherStateMachine: Sendable {
             guard now - since >= limits.soundWatch else {
                 return pause(.watch(resourceVersion: version), nil, now: now, using: &generator)
             }
-            failures = 0
+            succeed()
             return resume(.watch(resourceVersion: version), using: &generator)
         case (.watching(let version, let since), .failed(let error)):
-            if now - since >= limits.soundWatch { failures = 0 }
+            if now - since >= limits.soundWatch { succeed() }
             return watchFailed(version, error, now: now, using: &generator)
         case (.pausing(let resumption), .resumed): return resume(resumption, using: &generator)
         case (.empty, _), (.listing, _), (.listed, _), (.opening, _), (.watching, _), (.pausing, _): return .ignore
@@ -199,9 +203,16 @@ package struct WatcherStateMachine: Sendable {
     }
 
     private mutating func advance(to version: String, _ since: Moment) {
-        failures = 0
+        succeed()
         refusals = 0
         phase = .watching(resourceVersion: version, since: since)
+    }
+
+    /// A list alone is no success after a watch has failed: a server that refuses every watch would be asked for list
+    /// after list.
+    private mutating func succeed() {
+        failures = 0
+        relists = 0
     }
 
     private mutating func listFailed(
@@ -224,10 +235,9 @@ package struct WatcherStateMachine: Sendable {
     ) -> Action {
         if error.isExpired {
             // At once the first time: to wait would only make more changes be missed.
-            guard failures > 0 else {
-                failures += 1
-                return list(.notOlderThan(version))
-            }
+            relists += 1
+            guard relists > 1 else { return list(.notOlderThan(version)) }
+            failures = max(failures, relists - 2)
             let mode = ListMode.notOlderThan(version)
             return pause(.list(mode, firstPage(mode)), error, now: now, using: &generator)
         }
@@ -235,6 +245,8 @@ package struct WatcherStateMachine: Sendable {
         guard refusals >= limits.maximumRefusals else {
             return pause(.watch(resourceVersion: version), error, now: now, using: &generator)
         }
+        relists += 1
+        failures = max(failures, relists - 1)
         return pause(.list(.mostRecent, firstPage(.mostRecent)), error, now: now, using: &generator)
     }
 

@@ -55,7 +55,6 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
                     }
                 }
             }
-            group.cancelAll()
         }
     }
 

@@ -24,7 +24,8 @@ package enum WorkOutcome: Hashable, Sendable {
     case done
     /// Run it again after this time, or earlier when it is added.
     case again(after: Duration)
-    /// Run it again after a pause that grows with the failures in a row, and is not shorter than `retryAfter`.
+    /// Run it again after a pause that grows with the failures in a row, and is not shorter than `retryAfter`, or earlier
+    /// when it is added.
     case failed(retryAfter: Duration?)
 }
 

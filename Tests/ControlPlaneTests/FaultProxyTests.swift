@@ -266,6 +266,16 @@ struct FaultProxyTests {
         }
     }
 
+    @Test func `an answer that stalls is neither whole nor broken`() async throws {
+        try await ProxyBench.run { bench in
+            bench.proxy.when(.mutation, .always, .stallAnswer(afterBytes: 5))
+            let (error, name) = try await bench.createTimesOut()
+            #expect(error?.transportKind == .timeout)
+            try await bench.proxy.waitFor("the answer") { $0.first(named: name)?.fate == .answerHeld(status: 201) }
+            #expect(try await bench.exists(name))
+        }
+    }
+
     @Test(arguments: [true, false], [0, 1, 40])
     func `an answer cut short is no answer`(speaksHTTP2: Bool, bytes: Int) async throws {
         try await ProxyBench.run(speaksHTTP2: speaksHTTP2) { bench in

@@ -92,6 +92,8 @@ package enum FaultAction: Sendable {
     case dropAnswer(Loss = .connection)
     /// Forwards, gives the head and so many bytes of the body, and cuts the client off.
     case cutAnswer(afterBytes: Int, Loss = .connection)
+    /// Forwards, gives the head and so many bytes of the body, and then nothing more, on a connection that stays open.
+    case stallAnswer(afterBytes: Int)
 
     package static func respond(status: Int, headers: [(String, String)] = [], body: [UInt8] = []) -> Self {
         let answer = ProxyAnswer(

@@ -29,6 +29,7 @@ final class ProxyExchange {
         case whole
         case dropped(Loss)
         case cut(Int, Loss)
+        case stalled(Int)
     }
 
     init(_ request: ProxyRequest, _ core: ProxyCore, _ client: ProxyRequestHandler, actions: [FaultAction]) {
@@ -99,6 +100,9 @@ final class ProxyExchange {
         case .cutAnswer(let bytes, let loss):
             end = .cut(bytes, loss)
             next()
+        case .stallAnswer(let bytes):
+            end = .stalled(bytes)
+            next()
         }
     }
 
@@ -134,7 +138,10 @@ final class ProxyExchange {
 
     private func forward() {
         became(.forwarded)
-        if case .cut(let bytes, _) = end { bytesLeft = bytes }
+        switch end {
+        case .cut(let bytes, _), .stalled(let bytes): bytesLeft = bytes
+        case .whole, .dropped: break
+        }
         let call = UpstreamCall { [self] in receive($0) }
         self.call = call
         core.upstream.send(request, to: call)
@@ -169,6 +176,7 @@ final class ProxyExchange {
             return lose(loss)
         case .whole: became(isWatch ? .answering(status: status) : .answered(status: status))
         case .cut: if isWatch { became(.answering(status: status)) } else { becameDropped() }
+        case .stalled: became(isWatch ? .answering(status: status) : .answerHeld(status: status))
         }
         isRelaying = true
         let parts = withheld
@@ -188,7 +196,7 @@ final class ProxyExchange {
             client?.send(head)
             if case .cut(0, let loss) = end { cut(loss) }
         case .body(var buffer):
-            guard case .cut(_, let loss) = end else {
+            if case .whole = end {
                 client?.send(buffer)
                 return
             }
@@ -196,9 +204,10 @@ final class ProxyExchange {
                 bytesLeft -= bytes.readableBytes
                 client?.send(bytes)
             }
-            if bytesLeft == 0 { cut(loss) }
+            if bytesLeft == 0, case .cut(_, let loss) = end { cut(loss) }
         case .end:
             if case .cut(_, let loss) = end { return cut(loss) }
+            if case .stalled = end { return }
             became(.answered(status: status))
             let client = client
             finish()
