@@ -6,7 +6,7 @@
 #
 #   --quick         about a minute once everything is built: few runs, and 2,000 addresses in place of 60,000
 #   --only NAME     that part alone; may be given more than once: startup, footprint, sequential, builds, concurrent,
-#                   requests, full, unreachable, filled
+#                   requests, full, unreachable, filled, controller
 #   --against FILE  another build of the plugin, measured beside this one (the part `builds`)
 #   --json FILE     writes the figures there too, as JSON
 #
@@ -71,7 +71,9 @@ need cc
 floor=$root/.build/bench
 build_floor "$floor"
 swift build -c release --product BerthBench >&2
+swift build -c release --product berth-controller >&2
 bench=$(swift build -c release --product BerthBench --show-bin-path)/BerthBench
+controller=${bench%/*}/berth-controller
 
 scratch=$(mktemp -d -t berth-bench.XXXXXX)
 trap clean_up EXIT
@@ -86,6 +88,7 @@ else
     arguments+=(--shared)
 fi
 export BERTH_TEST_PLUGIN=$root/dist/berth BERTH_BENCH_FLOOR=$floor TMPDIR=$scratch
+export BERTH_BENCH_CONTROLLER=$controller
 # In the background, so that a signal to this script ends the wait at once.
 "$bench" "${arguments[@]}" &
 benching=$!

@@ -90,6 +90,7 @@ struct Bench: Sendable {
         case .full: try await full()
         case .unreachable: try await unreachable()
         case .filled: try await filled()
+        case .controller: try await controller()
         }
     }
 

@@ -48,6 +48,15 @@ enum Fillers {
             { .create(.ipAllocations, name: $0.objectName, object: $0.newObject()) })
     }
 
+    /// Creates objects of any kind.
+    static func make(_ requests: [APIRequest], _ what: String, _ controlPlane: ControlPlane) async throws {
+        try await perform(requests, what, controlPlane, { $0 == 201 }, { $0 })
+    }
+
+    static func change(_ requests: [APIRequest], _ what: String, _ controlPlane: ControlPlane) async throws {
+        try await perform(requests, what, controlPlane, { $0 == 200 }, { $0 })
+    }
+
     static func delete(_ names: [String], _ controlPlane: ControlPlane) async throws {
         try await perform(
             names, "allocations deleted", controlPlane, { $0 == 200 || $0 == 404 },

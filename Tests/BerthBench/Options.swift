@@ -1,6 +1,6 @@
 /// The parts of the benchmark, in the order in which they run: the one that fills the API server comes last.
 enum Section: String, CaseIterable, Sendable {
-    case startup, footprint, sequential, builds, concurrent, requests, full, unreachable, filled
+    case startup, footprint, sequential, builds, concurrent, requests, full, unreachable, filled, controller
 
     var summary: String {
         switch self {
@@ -13,6 +13,7 @@ enum Section: String, CaseIterable, Sendable {
         case .full: "ADD in a pool of 1,000 with 5 addresses free"
         case .unreachable: "ADD and DEL while the API server hangs or refuses connections"
         case .filled: "ADD in pools with 10,000 and 60,000 addresses taken"
+        case .controller: "berth-controller with 60,000 pods and allocations"
         }
     }
 }
