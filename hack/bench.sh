@@ -67,7 +67,7 @@ exit_on_signals
 
 "$here/setup.sh"
 need cc
-"$here/build.sh"
+"$here/build.sh" >&2
 floor=$root/.build/bench
 build_floor "$floor"
 swift build -c release --product BerthBench >&2

@@ -15,8 +15,8 @@
 #   BERTH_APISERVER_FLAGS     more flags for kube-apiserver
 #   CI                        when set, a test that needs a real API server fails where it would be skipped
 #
-# The tests see both, and BERTH_TEST_PLUGIN, the path of the static plugin. The first run on a
-# machine builds kube-apiserver, which takes about five minutes.
+# The tests see both, BERTH_TEST_PLUGIN, the path of the static plugin, and BERTH_TEST_CONTROLLER, that of the
+# controller. The first run on a machine builds kube-apiserver, which takes about five minutes.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -92,6 +92,8 @@ trap clean_up EXIT
 step 'control plane' use_control_plane BERTH_TEST_CONTROL_PLANE
 step 'control plane of the controller' use_control_plane BERTH_TEST_CONTROLLER_PLANE
 export BERTH_TEST_PLUGIN=$root/dist/berth
+BERTH_TEST_CONTROLLER=$(swift build --show-bin-path)/berth-controller
+export BERTH_TEST_CONTROLLER
 # Most tests wait for processes that share two cores with the API server; more of them at once only wait longer.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-8}
 say "swift test $*; $SECONDS s so far"
