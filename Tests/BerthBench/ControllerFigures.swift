@@ -29,6 +29,7 @@ extension Bench {
         figures.append(try await idle(process))
         figures += try await leaks(cluster)
         figures.append(try await lag(cluster))
+        figures.append(try await crowded(cluster))
         figures.append(
             Figure(
                 .controller, "controller, memory after that", .megabytes, try process.memory("VmRSS"),
@@ -64,6 +65,38 @@ extension Bench {
                 note:
                     "grace \(Decimal.short(ControllerProcess.graceSeconds)) s, deletion \(Decimal.fixed(deleted, 1)) s")
         ]
+    }
+
+    /// How often claimants meet in a pool that is nearly full, while the controller publishes what is free.
+    private func crowded(_ cluster: LargeCluster) async throws -> Figure {
+        let size = 1_000
+        let perSecond = 50
+        let seconds = options.isQuick ? 2 : 10
+        let pool = try await pool("crowded", size: size, length: 22, cooldown: "0s")
+        try await cluster.fill(pool, to: size * 95 / 100)
+        let before = try await requestCounts()
+        var claims = 0
+        var failures = 0
+        for _ in 0..<seconds {
+            let start = ContinuousClock.now
+            let attachments = try (0..<perSecond).map { try attachment($0, pool.name) }
+            let outcomes = try await withThrowingTaskGroup(of: (Int, PluginOutcome).self) { group in
+                for (index, attachment) in attachments.enumerated() {
+                    group.addTask {
+                        try await Task.sleep(until: start + .seconds(1) / perSecond * index, clock: .continuous)
+                        return (index, try await attachment.add())
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            claims += outcomes.count(where: \.1.succeeded)
+            failures += outcomes.count(where: { !$0.1.succeeded })
+            try await release(Burst(wall: 0, held: outcomes.map { (attachments[$0.0], $0.1) }))
+        }
+        let creates = try await requestCounts().since(before)["POST ipallocations"]
+        return Figure(
+            .controller, "creates for an ADD, pool 95 % full, \(perSecond) a second", .requests,
+            Double(creates) / Double(max(claims, 1)), goal: .atMost(1.2), note: "\(failures) failed")
     }
 
     /// How long after the last of many claims the pool's status has counted them all.
@@ -155,25 +188,33 @@ private final class LargeCluster {
         }
     }
 
+    /// Takes so many addresses of another pool for pods that are there, and waits until the controller has counted them.
+    func fill(_ other: BenchPool, to number: Int) async throws {
+        let specs = try (0..<number).map { try spec($0, of: other, containers: "e") }
+        try await Fillers.create(specs, bench.controlPlane)
+        try await waitUntilAllocated(number, in: other.name)
+    }
+
     /// Enters so many more allocations, each of a pod as long as there are pods.
     func claim(_ number: Int) async throws {
-        let specs = try (nextIndex..<nextIndex + number).map { index -> IPAllocation.Spec in
-            guard let address = pool.range.lower.advanced(by: UInt128(index)) else {
-                throw TestSetUpError("\(pool.name) is full")
-            }
-            let pod = pods[index % pods.count]
-            let digits = String(index, radix: 16)
-            return Fillers.spec(
-                address, of: Fillers.Pool(name: pool.name, uid: pool.uid), node: node(index % pods.count),
-                machineID: "",
-                attachment: Attachment(
-                    networkName: "net", containerID: String(repeating: "0", count: 64 - digits.count) + digits,
-                    interface: "eth0"),
-                pod: PodReference(namespace: Self.namespace, name: pod.name, uid: pod.uid))
-        }
+        let specs = try (nextIndex..<nextIndex + number).map { try spec($0, of: pool, containers: "0") }
         try await Fillers.create(specs, bench.controlPlane)
         nextIndex += number
         allocated += number
+    }
+
+    private func spec(_ index: Int, of pool: BenchPool, containers digit: String) throws -> IPAllocation.Spec {
+        guard let address = pool.range.lower.advanced(by: UInt128(index)) else {
+            throw TestSetUpError("\(pool.name) is full")
+        }
+        let pod = pods[index % pods.count]
+        let digits = String(index, radix: 16)
+        return Fillers.spec(
+            address, of: Fillers.Pool(name: pool.name, uid: pool.uid), node: node(index % pods.count), machineID: "",
+            attachment: Attachment(
+                networkName: "net", containerID: String(repeating: digit, count: 64 - digits.count) + digits,
+                interface: "eth0"),
+            pod: PodReference(namespace: Self.namespace, name: pod.name, uid: pod.uid))
     }
 
     /// Those whose addresses were claimed last, once each.
@@ -190,9 +231,9 @@ private final class LargeCluster {
         allocated -= number
     }
 
-    func waitUntilAllocated(_ expected: Int) async throws {
+    func waitUntilAllocated(_ expected: Int, in pool: String? = nil) async throws {
         let deadline = ContinuousClock.now + .seconds(180)
-        while try await statusAllocated() != expected {
+        while try await statusAllocated(pool ?? self.pool.name) != expected {
             guard ContinuousClock.now < deadline else { throw TestSetUpError("the pool's status does not get there") }
             try await Task.sleep(for: .milliseconds(100))
         }
@@ -200,8 +241,8 @@ private final class LargeCluster {
 
     func waitUntilCounted() async throws { try await waitUntilAllocated(allocated) }
 
-    private func statusAllocated() async throws -> Int? {
-        try await bench.controlPlane.withAdmin { [name = pool.name] client in
+    private func statusAllocated(_ name: String) async throws -> Int? {
+        try await bench.controlPlane.withAdmin { client in
             try client.get(.ipPools, name: name, deadline: .soon)["status"]?["allocated"]?.int
         }
     }

@@ -50,7 +50,7 @@ extension Bench {
     }
 
     /// The server counts a request shortly after it has answered it, so this waits until nothing more is counted.
-    private func requestCounts() async throws -> RequestCounts {
+    func requestCounts() async throws -> RequestCounts {
         var counts = try await readRequestCounts()
         while true {
             try await Task.sleep(for: .milliseconds(200))
@@ -95,6 +95,9 @@ struct RequestCounts: Equatable, Sendable {
         for (name, count) in counts { difference.counts[name] = count - (earlier.counts[name] ?? 0) }
         return difference
     }
+
+    /// For example `POST ipallocations`.
+    subscript(name: String) -> Int { counts[name] ?? 0 }
 
     var total: Int { counts.values.reduce(0, +) }
 
