@@ -84,14 +84,14 @@ let package = Package(
             name: "IPAMController",
             dependencies: [
                 "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesRuntime", "IPAMAPI",
-                "IPAMEngine", "ControllerHTTP", .product(name: "Logging", package: "swift-log"),
+                "IPAMEngine", "ControllerHTTP", "CHost", .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .executableTarget(
             name: "BerthController",
             dependencies: [
                 "KubernetesClient", "KubernetesClientYAML", "KubernetesRuntime", "IPAMAPI", "IPAMEngine",
-                "IPAMController", "ControllerHTTP", "BerthLogging",
+                "IPAMController", "ControllerHTTP", "BerthLogging", "CHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BerthLogging
+import CHost
 import ControllerHTTP
 import Glibc
 import IPAMAPI
@@ -47,6 +48,7 @@ struct BerthController: AsyncParsableCommand {
     }
 
     func run() async throws {
+        chost_limit_heaps(2)
         let (level, format) = (log.level.level, log.format)
         LoggingSystem.bootstrap { BerthLogHandler(label: $0, level: level, format: format) }
         let logger = Logger(label: "berth-controller")

@@ -177,7 +177,7 @@ package final class AddressController: Sendable {
         for store in [view.pods, view.succeeded, view.failed] {
             reclaiming.observe(store) { delta in
                 if case .changed(_, let old, let new) = delta, old.value == new.value { return [] }
-                return view.allocations(ofPod: delta.key).map { .allocation($0.name) }
+                return view.allocations(ofPod: delta.key).map { .allocation($0) }
             }
         }
         reclaiming.observe(view.agents) { delta in

@@ -28,6 +28,7 @@ package final class ClusterView: Sendable {
 
     fileprivate struct Derived {
         var index = LedgerIndex()
+        var holders = HolderIndex()
         var pools: [String: ValidatedPool] = [:]
         var agents = AgentTable()
         var history = NodeHistory()
@@ -42,13 +43,18 @@ package final class ClusterView: Sendable {
         pools = ObjectStore { try Self.pool($0) }
         allocations = ObjectStore(
             decode: { try AllocationRecord($0, sharing: strings) },
-            index: { _, record in Self.indexTexts(of: record) })
+            index: { _, record in record.node.isEmpty ? [] : [record.node] })
         pods = ObjectStore { PodMark($0) }
         succeeded = ObjectStore { PodMark($0) }
         failed = ObjectStore { PodMark($0) }
         nodes = ObjectStore { NodeMark($0) }
         agents = ObjectStore { AgentMark($0) }
-        allocations.observe { [self] deltas in derived.withLock { $0.index.apply(deltas) } }
+        allocations.observe { [self] deltas in
+            derived.withLock { derived in
+                derived.index.apply(deltas)
+                for delta in deltas { derived.holders.apply(delta) }
+            }
+        }
         pools.observe { [self] deltas in
             derived.withLock { derived in
                 for delta in deltas { derived.apply(delta) }
@@ -147,23 +153,11 @@ package final class ClusterView: Sendable {
 
     // MARK: Which allocations something concerns
 
-    package func allocations(ofPod key: ObjectKey) -> Set<ObjectKey> {
-        allocations.keys(indexedBy: Self.podText(key.namespace ?? "", key.name))
+    package func allocations(ofPod key: ObjectKey) -> Set<String> {
+        derived.withLock { $0.holders.allocations(of: key) }
     }
 
-    package func allocations(onNode name: String) -> Set<ObjectKey> {
-        allocations.keys(indexedBy: Self.nodeText(name))
-    }
-
-    private static func indexTexts(of record: AllocationRecord) -> [String] {
-        var texts: [String] = []
-        if let pod = record.pod { texts.append(podText(pod.namespace, pod.name)) }
-        if !record.node.isEmpty { texts.append(nodeText(record.node)) }
-        return texts
-    }
-
-    private static func podText(_ namespace: String, _ name: String) -> String { "p/\(namespace)/\(name)" }
-    private static func nodeText(_ name: String) -> String { "n/\(name)" }
+    package func allocations(onNode name: String) -> Set<ObjectKey> { allocations.keys(indexedBy: name) }
 }
 
 extension ClusterView.Derived {

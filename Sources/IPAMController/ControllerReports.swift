@@ -1,3 +1,4 @@
+import CHost
 import KubernetesClient
 import KubernetesCore
 import KubernetesRuntime
@@ -12,6 +13,8 @@ extension AddressController {
         { store, report in
             switch report {
             case .listed(let count, let version):
+                // What a list of tens of thousands of objects took while it was read goes back to the system.
+                chost_trim_heap()
                 logger.info(
                     "listed", metadata: ["store": "\(store)", "count": "\(count)", "resourceVersion": "\(version)"])
             case .watching(let resumes):

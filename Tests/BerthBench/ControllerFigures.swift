@@ -69,10 +69,10 @@ extension Bench {
 
     /// How often claimants meet in a pool that is nearly full, while the controller publishes what is free.
     private func crowded(_ cluster: LargeCluster) async throws -> Figure {
-        let size = 1_000
+        let size = options.isQuick ? 4_000 : 16_000
         let perSecond = 50
         let seconds = options.isQuick ? 2 : 10
-        let pool = try await pool("crowded", size: size, length: 22, cooldown: "0s")
+        let pool = try await pool("crowded", size: size, cooldown: "0s")
         try await cluster.fill(pool, to: size * 95 / 100)
         let before = try await requestCounts()
         var claims = 0

@@ -23,4 +23,11 @@ void chost_sha256(const void *data, size_t length, unsigned char digest[32]);
 /// IPv6, in network order. Returns 1 or 0, and -1 when the kernel could not be asked (errno tells why).
 int chost_is_local_address(const unsigned char *address, size_t length);
 
+/// Lets all threads of the process share so many heaps. glibc otherwise gives threads heaps of their own, and what one
+/// of them has freed stays with it. To be called before there are threads; nothing where libc is not glibc.
+void chost_limit_heaps(int count);
+
+/// Gives the system back what was freed.
+void chost_trim_heap(void);
+
 #endif
