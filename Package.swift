@@ -171,6 +171,7 @@ let package = Package(
                 "IPAMController", "IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText", "KubernetesCore",
                 "KubernetesClient", "KubernetesRuntime", "ControllerHTTP", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "Yams", package: "Yams"),
             ]
         ),
         .testTarget(

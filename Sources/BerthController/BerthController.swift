@@ -71,12 +71,20 @@ struct BerthController: AsyncParsableCommand {
         }
         logger.notice(
             "starting", metadata: ["version": "\(ProductVersion.text)", "identity": "\(cluster.processIdentity)"])
-        let group = ServiceGroup(
-            configuration: ServiceGroupConfiguration(
-                services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
-                logger: logger))
-        try await group.run()
+        var configuration = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: groupLogger(logger))
+        // Before kubelet kills the process.
+        configuration.maximumGracefulShutdownDuration = .seconds(25)
+        try await ServiceGroup(configuration: configuration).run()
         logger.notice("stopped")
+    }
+
+    /// Below this level the group writes whole services into its lines.
+    private func groupLogger(_ logger: Logger) -> Logger {
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .notice)
+        return logger
     }
 }
 

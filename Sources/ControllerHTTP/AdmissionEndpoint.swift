@@ -1,15 +1,28 @@
+import KubernetesCore
+
 /// The validating webhook for pools: `POST /validate-ippools` with an AdmissionReview of admission.k8s.io/v1.
 ///
 /// Whatever is not such a question is answered with 400 and the reason in plain text, which the API server shows in its
-/// own error; a body over the limit with 413, another path with 404, another method with 405.
+/// own error; a body over the limit with 413, another path with 404, another method with 405. A question that could not
+/// be decided in time is answered with 503.
 package struct AdmissionEndpoint: Endpoint {
     package static let path = "/validate-ippools"
     /// An object in etcd has at most 1.5 MiB, and a review holds two.
     package static let maximumBody = 3 << 20
 
+    private let timeout: Duration
     private let decide: @Sendable (AdmissionRequest) async -> AdmissionAnswer
 
-    package init(decide: @escaping @Sendable (AdmissionRequest) async -> AdmissionAnswer) { self.decide = decide }
+    /// - Parameters:
+    ///   - timeout: Less than the `timeoutSeconds` of the webhook configuration, so that the API server hears why.
+    ///   - decide: Ends soon after its task is cancelled, which happens after `timeout`.
+    package init(
+        within timeout: Duration = .seconds(4),
+        decide: @escaping @Sendable (AdmissionRequest) async -> AdmissionAnswer
+    ) {
+        self.timeout = timeout
+        self.decide = decide
+    }
 
     package func admit(_ head: RequestHead) -> Admittance {
         guard head.path == Self.path else { return .reply(.notFound) }
@@ -24,9 +37,24 @@ package struct AdmissionEndpoint: Endpoint {
     package func reply(to head: RequestHead, body: [UInt8]) async -> HTTPReply {
         do {
             let request = try AdmissionReview.request(body)
-            return .json(AdmissionReview.response(to: request, await decide(request)))
+            guard let answer = await answer(to: request) else {
+                return .text(503, "no decision within \(timeout.briefDescription)\n")
+            }
+            return .json(AdmissionReview.response(to: request, answer))
         } catch {
             return .text(400, "\(error)\n")
+        }
+    }
+
+    private func answer(to request: AdmissionRequest) async -> AdmissionAnswer? {
+        await withTaskGroup(of: AdmissionAnswer?.self) { group in
+            group.addTask { await decide(request) }
+            group.addTask {
+                try? await Task.sleep(for: timeout)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
         }
     }
 

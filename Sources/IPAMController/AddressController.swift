@@ -142,9 +142,10 @@ package final class AddressController: Sendable {
     private func lead() async throws {
         metrics.leads(true)
         defer { metrics.leads(false) }
-        reclaim.forget()
-        cooldown.forget()
-        life.forget()
+        forget()
+        // What is remembered of a term must not show in metrics after it.
+        defer { forget() }
+        for key in view.agents.keys { reclaiming.enqueue(.node(key.name)) }
         for key in view.allocations.keys {
             reclaiming.enqueue(.allocation(key.name))
             cooling.enqueue(key.name)
@@ -164,37 +165,50 @@ package final class AddressController: Sendable {
         }
     }
 
+    private func forget() {
+        reclaim.forget()
+        cooldown.forget()
+        life.forget()
+    }
+
     // MARK: What concerns what
 
+    /// A term begins with everything that there is. What changes while another replica leads is not kept, or the queues
+    /// of one that never leads would grow with every address that was ever in use.
     private func observe() {
-        let (view, metrics) = (view, metrics)
-        reclaiming.observe(view.allocations) { [.allocation($0.key.name)] }
+        let (view, metrics, gate) = (view, metrics, gate)
+        reclaiming.observe(view.allocations) { gate.isInTerm ? [.allocation($0.key.name)] : [] }
         reclaiming.observe(view.nodes) { delta in
+            guard gate.isInTerm else { return [] }
             // A Node's heartbeat changes nothing that matters here.
             if case .changed(_, let old, let new) = delta, old.value == new.value, old.uid == new.uid { return [] }
             return view.allocations(onNode: delta.key.name).map { .allocation($0.name) }
         }
         for store in [view.pods, view.succeeded, view.failed] {
             reclaiming.observe(store) { delta in
+                guard gate.isInTerm else { return [] }
                 if case .changed(_, let old, let new) = delta, old.value == new.value { return [] }
                 return view.allocations(ofPod: delta.key).map { .allocation($0) }
             }
         }
         reclaiming.observe(view.agents) { delta in
+            guard gate.isInTerm else { return [] }
             guard case .changed = delta else {
                 return [.node(delta.key.name)]
                     + view.allocations(onNode: delta.key.name).map { .allocation($0.name) }
             }
             return [.node(delta.key.name)]
         }
-        cooling.observe(view.allocations) { [$0.key.name] }
-        counting.observe(view.pools) { [$0.key.name] }
-        living.observe(view.pools) { [$0.key.name] }
+        cooling.observe(view.allocations) { gate.isInTerm ? [$0.key.name] : [] }
+        counting.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
+        living.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         let (counting, living, events, logger) = (counting, living, events, logger)
         view.allocations.observe { deltas in
-            for name in view.pools(concernedBy: deltas.flatMap(\.records)) {
-                counting.enqueue(name)
-                living.enqueue(name)
+            if gate.isInTerm {
+                for name in view.pools(concernedBy: deltas.flatMap(\.records)) {
+                    counting.enqueue(name)
+                    living.enqueue(name)
+                }
             }
             metrics.claimed(deltas.count(where: \.isClaim))
             for case .unreadable(let key, let problem, _) in deltas {

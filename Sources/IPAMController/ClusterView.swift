@@ -74,10 +74,13 @@ package final class ClusterView: Sendable {
         }
     }
 
-    /// A status that somebody else wrote, and that cannot be read, is as good as none: the controller writes it anew.
+    /// A status that somebody else wrote, and that cannot be read, is as good as none: the controller writes it anew. But
+    /// what is reserved is a rule, and holds all the same.
     private static func pool(_ json: JSON) throws -> IPPool {
         if let pool = try? IPPool(json) { return pool }
         var json = json
+        json["status"] = json["status"]?["reserved"].map { ["reserved": $0] }
+        if let pool = try? IPPool(json) { return pool }
         json["status"] = nil
         return try IPPool(json)
     }

@@ -37,6 +37,8 @@ package final class EventRecorder: Sendable {
     private static let namespace = "default"
     private static let interval: Duration = .seconds(1)
     private static let maximumWaiting = 200
+    /// For sending all that waits, so that a server that does not answer cannot hold up the end of the process.
+    private static let timeout: Duration = .seconds(5)
     /// Messages that one Event quotes.
     private static let maximumQuoted = 5
     /// Of one Event's message, as the API server has it.
@@ -79,11 +81,12 @@ package final class EventRecorder: Sendable {
             defer { waiting = [:] }
             return waiting
         }
+        let deadline = client.clock.now() + Self.timeout
         for (key, batch) in batches {
             do {
                 _ = try await client.create(
                     .events, namespace: Self.namespace, name: nil, object: object(key, batch),
-                    deadline: client.clock.now() + .seconds(5))
+                    deadline: deadline)
             } catch {
                 logger.warning("an Event was not taken", metadata: ["reason": "\(key.reason)", "error": "\(error)"])
             }

@@ -22,6 +22,9 @@ package final class LeaderGate: Sendable {
 
     package var isOpen: Bool { leadership.withLock { $0?.isHeld ?? false } }
 
+    /// Between `open` and `close`, also when the right to write has run out meanwhile.
+    package var isInTerm: Bool { leadership.withLock { $0 != nil } }
+
     /// Until when a request may last that begins now.
     package func deadline(now: Moment, within timeout: Duration) throws(NotLeading) -> Moment {
         let held = leadership.withLock { $0.flatMap { $0.isHeld ? $0.deadline : nil } }

@@ -22,8 +22,8 @@ package final class PoolLifeReconciler: Reconciler {
     private let writer: LedgerWriter
     private let inlineLifetime: Duration
     private let logger: Logger
-    /// Since when no allocation named a pool, by its UID.
-    private let unused = Mutex<[String: Moment]>([:])
+    /// Since when no allocation named a pool, by its name.
+    private let unused = Mutex<[String: (uid: String, since: Moment)]>([:])
 
     package init(_ view: ClusterView, _ writer: LedgerWriter, inlineLifetime: Duration, logger: Logger) {
         self.view = view
@@ -36,11 +36,14 @@ package final class PoolLifeReconciler: Reconciler {
     package func forget() { unused.withLock { $0 = [:] } }
 
     package func reconcile(_ name: String) async throws -> Requeue {
-        guard case .present(let object) = view.pools[ObjectKey(name: name)] else { return .whenChanged }
+        guard case .present(let object) = view.pools[ObjectKey(name: name)] else {
+            unused.withLock { $0[name] = nil }
+            return .whenChanged
+        }
         let metadata = object.value.metadata
         let isUsed = view.withIndex { $0.tally(ofPool: name).total > 0 }
         if metadata.isBeingDeleted {
-            unused.withLock { $0[object.uid] = nil }
+            unused.withLock { $0[name] = nil }
             guard metadata.finalizers.contains(Self.finalizer), !isUsed else { return .whenChanged }
             guard try await isProvedUnused(name) else { return .after(.seconds(1)) }
             return try await setFinalizers(metadata.finalizers.filter { $0 != Self.finalizer }, object)
@@ -55,14 +58,14 @@ package final class PoolLifeReconciler: Reconciler {
     private func collect(_ object: StoredObject<IPPool>, isUsed: Bool) async throws -> Requeue {
         let name = object.value.metadata.name
         guard !isUsed else {
-            unused.withLock { $0[object.uid] = nil }
+            unused.withLock { $0[name] = nil }
             return .whenChanged
         }
         let now = writer.client.clock.now()
         let since = unused.withLock { unused in
-            let since = unused[object.uid] ?? now
-            unused[object.uid] = since
-            return since
+            if let known = unused[name], known.uid == object.uid { return known.since }
+            unused[name] = (object.uid, now)
+            return now
         }
         let end = since + inlineLifetime
         guard now >= end else { return .after(end - now) }

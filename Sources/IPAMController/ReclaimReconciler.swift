@@ -2,7 +2,7 @@ import IPAMAPI
 package import IPAMEngine
 import JSONText
 import KubernetesClient
-import KubernetesCore
+package import KubernetesCore
 package import KubernetesRuntime
 import Synchronization
 
@@ -32,7 +32,7 @@ package final class ReclaimReconciler: Reconciler {
     private let settings: ControllerSettings
     private let journal: ReclaimJournal
     private let trackers = Mutex<[String: ReclaimTracker]>([:])
-    private let bucket: Mutex<TokenBucket>
+    private let turns: Mutex<ProofTurns>
 
     package init(
         _ view: ClusterView, _ writer: LedgerWriter, settings: ControllerSettings, journal: ReclaimJournal
@@ -41,7 +41,7 @@ package final class ReclaimReconciler: Reconciler {
         self.writer = writer
         self.settings = settings
         self.journal = journal
-        bucket = Mutex(TokenBucket(settings.reclaimRate))
+        turns = Mutex(ProofTurns(settings.reclaimRate))
     }
 
     /// A term of leadership begins.
@@ -88,9 +88,15 @@ package final class ReclaimReconciler: Reconciler {
     private func lookAtNode(_ name: String) -> Requeue {
         guard let silence = view.agentSilence(node: name) else { return .whenChanged }
         let now = writer.client.clock.now()
-        if now < silence { return .after(silence - now) }
-        journal.enqueue(view.allocations(onNode: name).map { .allocation($0.name) })
-        return .whenChanged
+        let isSilent = now >= silence
+        // An agent that renews may have been silent before: what was held against it is looked at anew.
+        let concerned = view.allocations(onNode: name).filter { isSilent || isSuspected($0) }
+        journal.enqueue(concerned.map { .allocation($0.name) })
+        return isSilent ? .whenChanged : .after(silence - now)
+    }
+
+    private func isSuspected(_ key: ObjectKey) -> Bool {
+        trackers.withLock { $0[key.name] != nil } || view.allocations.value(key)?.state == .fenced
     }
 
     // MARK: Actions
@@ -137,7 +143,8 @@ package final class ReclaimReconciler: Reconciler {
 
     private func prove(_ object: StoredObject<AllocationRecord>) async throws -> Requeue {
         let now = writer.client.clock.now()
-        if let free = bucket.withLock({ $0.take(now: now) }) { return .after(free - now) }
+        let waiting = trackers.withLock(\.count)
+        if let turn = turns.withLock({ $0.take(now: now, waiting: waiting) }) { return .after(turn - now) }
         let record = object.value
         let deadline = try writer.deadline()
         async let pod = readPod(record, deadline)
@@ -160,5 +167,29 @@ package final class ReclaimReconciler: Reconciler {
             return .absent
         }
         return NodeFact(NodeMark(json), uid: json["metadata"]?["uid"]?.string ?? "")
+    }
+}
+
+/// Keeps the rate of proofs. Who must wait is given a moment of their own: thousands that came again at the same one would
+/// do nothing but wait in turn.
+package struct ProofTurns: Sendable {
+    private let interval: Duration
+    private var bucket: TokenBucket
+    private var last = Moment(nanoseconds: 0)
+
+    package init(_ rate: RateLimit) {
+        interval = .seconds(1) / rate.perSecond
+        bucket = TokenBucket(rate)
+    }
+
+    /// Nil when a proof may be made now, otherwise when to ask again.
+    ///
+    /// - Parameter waiting: How many may be waiting at most: moments that were given to some who did not come are given
+    ///   again.
+    package mutating func take(now: Moment, waiting: Int) -> Moment? {
+        guard let free = bucket.take(now: now) else { return nil }
+        last = max(last + interval, free)
+        if last > free + interval * max(waiting, 1) { last = free }
+        return last
     }
 }

@@ -13,6 +13,8 @@ package struct WebhookSettings: Sendable {
     package var configuration: String
     /// DNS names of the webhook's Service.
     package var names: [String]
+    /// For how long the API server may go on with the webhook configuration that it had.
+    package var trustDelay: Duration = .seconds(5)
 
     package init(namespace: String, secret: String, configuration: String, names: [String]) {
         self.namespace = namespace
@@ -26,7 +28,8 @@ package struct WebhookSettings: Sendable {
 ///
 /// Flow: every replica shows what the Secret holds. The leader looks at the Secret at each change and once an hour; for
 /// what `CertificatePlan` finds wrong it first lets the webhook configuration trust the new authority beside the old
-/// ones, and then writes the Secret on condition of the version that it read.
+/// ones, waits until the API server has learnt of that, and then writes the Secret on condition of the version that it
+/// read. Where there was no Secret there is nothing that works and could be disturbed, and nobody waits.
 ///
 /// Guarantees: the API server trusts a certificate before a replica shows it. A Secret that holds rubbish is replaced.
 ///
@@ -109,8 +112,13 @@ package final class WebhookCertificates: Reconciler {
         let plan = CertificatePlan(for: secret, names: settings.names, now: now())
         var generator = SystemRandomNumberGenerator()
         let renewed = try plan.carriedOut(on: secret, names: settings.names, now: now(), using: &generator)
-        if let bundle = (renewed ?? secret)?.caBundle { try await trust(bundle) }
+        var isTrustNew = false
+        if let bundle = (renewed ?? secret)?.caBundle { isTrustNew = try await trust(bundle) }
         if let renewed {
+            if isTrustNew, plan != .renewAll(.absent) {
+                let clock = writer.client.clock
+                try await clock.sleep(until: clock.now() + settings.trustDelay)
+            }
             logger.notice("renewing the certificates of the webhook", metadata: ["plan": "\(plan)"])
             guard try await write(renewed, over: version) == .done else { return .after(.seconds(1)) }
         }
@@ -118,10 +126,12 @@ package final class WebhookCertificates: Reconciler {
     }
 
     /// Lets every webhook of the configuration trust a bundle. Without the configuration there is nothing to trust it.
-    private func trust(_ bundle: String) async throws {
+    ///
+    /// - Returns: Whether that was news.
+    private func trust(_ bundle: String) async throws -> Bool {
         let name = settings.configuration
         guard case .present(let known) = bundles[ObjectKey(name: name)], known.value.contains(where: { $0 != bundle })
-        else { return }
+        else { return false }
         _ = try await writer.client.modify(
             .validatingWebhookConfigurations, name: name, deadline: try writer.deadline()
         ) { object in
@@ -133,6 +143,7 @@ package final class WebhookCertificates: Reconciler {
             return .update(object)
         }
         logger.info("the webhook configuration trusts the authority", metadata: ["configuration": "\(name)"])
+        return true
     }
 
     private func write(

@@ -23,12 +23,15 @@ final class ControllerRig: Sendable {
     let ledger: ObservedLedger
     /// Where the controller's requests pass, when the test asked for one.
     let proxy: FaultProxy?
-    private let made = Mutex(Made())
+    let made = Mutex(Made())
 
-    private struct Made: Sendable {
+    /// What is removed at the end.
+    struct Made: Sendable {
         var pools: [String] = []
         var nodes: [String] = []
         var pods: [TestPod] = []
+        /// Of node agents.
+        var leases: [String] = []
     }
 
     private init(_ controlPlane: ControlPlane, _ subnets: TestSubnets, _ ledger: ObservedLedger, _ proxy: FaultProxy?) {
@@ -79,10 +82,12 @@ final class ControllerRig: Sendable {
     }
 
     /// Runs a controller while `body` does.
+    ///
+    /// - Parameter passesProxy: Whether it does where the rig has one.
     func withController<Answer: Sendable>(
         settings change: @Sendable (inout ControllerSettings) -> Void = { _ in },
         webhook: (settings: WebhookSettings, source: CertificateSource)? = nil, waitsForLeadership: Bool = true,
-        _ body: @Sendable @escaping (AddressController) async throws -> Answer
+        passesProxy: Bool = true, _ body: @Sendable @escaping (RunningController) async throws -> Answer
     ) async throws -> Answer {
         var settings = ControllerSettings()
         settings.reclaim.gracePeriod = Self.gracePeriod
@@ -92,7 +97,8 @@ final class ControllerRig: Sendable {
         var logger = Logger(label: "controller") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         let controller = try AddressController(
-            try await controlPlane.configuration(as: .controller, through: proxy), settings: settings,
+            try await controlPlane.configuration(as: .controller, through: passesProxy ? proxy : nil),
+            settings: settings,
             election: AddressController.Election(
                 namespace: "berth-system", lease: "berth-controller",
                 identity: "test-\(UInt32.random(in: 0...UInt32.max))",
@@ -107,7 +113,7 @@ final class ControllerRig: Sendable {
             }
             group.addTask {
                 if waitsForLeadership { try await self.ledger.leads(controller, registry) }
-                return try await body(controller)
+                return try await body(RunningController(controller: controller, metrics: registry))
             }
             var answer: Answer?
             while answer == nil, let next = try await group.next() { answer = next }
@@ -149,6 +155,10 @@ final class ControllerRig: Sendable {
                 for name in made.nodes {
                     _ = try? client.delete(.nodes, name: name, preconditions: nil, deadline: .soon)
                 }
+                for name in made.leases {
+                    _ = try? client.delete(
+                        .leases, namespace: "berth-system", name: name, preconditions: nil, deadline: .soon)
+                }
             }
             try await controlPlane.removePools(pools)
         }.value
@@ -166,6 +176,8 @@ extension ControllerRig {
         if spec["cooldown"] == nil { spec["cooldown"] = "0s" }
         made.withLock { $0.pools.append(name) }
         try await controlPlane.makePool(name, spec)
+        try await ledger.waitUntilSeen(
+            try await controlPlane.withAdmin { try $0.get(.ipPools, name: name, deadline: .soon) })
         return name
     }
 
@@ -210,24 +222,28 @@ extension ControllerRig {
     }
 
     /// Enters an allocation as the plugin of a node does.
+    ///
+    /// - Parameter address: In place of the one of this number in the rig's /24.
     @discardableResult
     func enter(
-        _ host: Int, pool: String, node: String, pod: TestPod? = nil, podUID: String? = nil,
+        _ host: Int, address: String? = nil, pool: String, node: String, pod: TestPod? = nil, podUID: String? = nil,
         origin: AllocationOrigin = .pod, state: AllocationState = .bound, machineID: String? = nil, cooldown: Int = 0,
         network: String = ""
     ) async throws -> String {
         let read = try await controlPlane.withAdmin { try $0.get(.ipPools, name: pool, deadline: .soon) }
+        let isHeld = state == .bound || state == .fenced
         let reference = pod.map { PodReference(namespace: $0.namespace, name: $0.name, uid: podUID ?? $0.uid) }
         let holder = IPAMAPI.Attachment(
             networkName: "net", containerID: "c-\(subnets.name)-\(host)", interface: "eth0")
         let spec = IPAllocation.Spec(
             state: state, origin: origin, pool: pool, poolUID: read["metadata"]?["uid"]?.string ?? "",
-            address: try IPAddress(parsing: subnets.address4(host)), network: network, node: node,
-            machineID: machineID ?? node, attachment: state == .bound ? holder : nil, pod: reference, claim: nil,
+            address: try IPAddress(parsing: address ?? subnets.address4(host)), network: network, node: node,
+            machineID: machineID ?? node, attachment: isHeld ? holder : nil, pod: reference, claim: nil,
             cooldownSeconds: cooldown, claimedAt: nil, releasedAt: nil)
-        _ = try await controlPlane.withAdmin {
-            try $0.create(.ipAllocations, name: spec.objectName, object: spec.newObject(), deadline: .soon)
-        }
+        try await ledger.waitUntilSeen(
+            try await controlPlane.withAdmin {
+                try $0.create(.ipAllocations, name: spec.objectName, object: spec.newObject(), deadline: .soon)
+            })
         return spec.objectName
     }
 

@@ -7,19 +7,28 @@ import KubernetesCore
 import KubernetesRuntime
 import TestSupport
 
-/// Allocations, pools and events as an administrator sees them, for tests to wait on.
+/// What an administrator sees of the ledger and of what the controller writes beside it, for tests to wait on.
 final class ObservedLedger: Sendable {
     let allocations = Observed<[String: JSON]>([:])
     let pools = Observed<[String: JSON]>([:])
     let events = Observed<[String: JSON]>([:])
+    let secrets = Observed<[String: JSON]>([:])
+    let webhooks = Observed<[String: JSON]>([:])
+    /// The UIDs of all objects that were ever seen.
+    private let seen = Observed<Set<String>>([])
 
     func run(on connection: AsyncConnection) async throws {
         try await withThrowingTaskGroup { group in
             for (type, observed) in [
-                (ResourceType.ipAllocations, allocations), (.ipPools, pools), (.events, events),
+                (ResourceType.ipAllocations, allocations), (.ipPools, pools), (.events, events), (.secrets, secrets),
+                (.validatingWebhookConfigurations, webhooks),
             ] {
                 let store = ObjectStore { $0 }
-                store.observe { deltas in observed.update { $0.apply(deltas) } }
+                store.observe { [seen] deltas in
+                    observed.update { $0.apply(deltas) }
+                    let uids = deltas.compactMap(\.uid)
+                    seen.update { $0.formUnion(uids) }
+                }
                 let watcher = Watcher(WatchScope(type), on: connection, into: store)
                 group.addTask { try await watcher.run() }
             }
@@ -28,6 +37,14 @@ final class ObservedLedger: Sendable {
     }
 
     // MARK: Waiting
+
+    /// Waits until an object that was made has been seen, so that it is gone when it is not there any more.
+    func waitUntilSeen(_ object: JSON) async throws {
+        let uid = object["metadata"]?["uid"]?.string ?? ""
+        try await seen.wait(for: "\(object["metadata"]?["name"]?.string ?? "")") { seen -> Void? in
+            seen.contains(uid) ? () : nil
+        }
+    }
 
     func waitUntilGone(_ name: String) async throws {
         _ = try await wait("the release of \(name)") { $0[name] == nil ? true : nil }
@@ -69,6 +86,15 @@ final class ObservedLedger: Sendable {
             guard ContinuousClock.now < deadline else { throw TestSetUpError("the controller does not lead") }
             // The metric is for scrapers, who poll too.
             try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+}
+
+extension ObjectDelta<JSON> {
+    fileprivate var uid: String? {
+        switch self {
+        case .added(_, let object), .changed(_, _, let object): object.uid
+        case .deleted, .unreadable: nil
         }
     }
 }

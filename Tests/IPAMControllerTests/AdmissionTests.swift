@@ -1,0 +1,211 @@
+import ControllerHTTP
+import IPAMAPI
+import JSONText
+import KubernetesClient
+import KubernetesCore
+import Synchronization
+import TestSupport
+import Testing
+
+extension ControllerTests {
+    /// The API server asks the webhook about edits of pools, over TLS with the certificate that the controller made.
+    @Suite("Admission") struct AdmissionTests {
+        /// A spec and what the answer to `kubectl apply` says of it.
+        private static let invalid: [(spec: String, message: String)] = [
+            (#"{"subnet": "192.0.2.9/24"}"#, "host bits"),
+            (#"{"subnet": "192.0.2.0/24", "ranges": ["192.0.2.10-192.0.3.20"]}"#, "spec.ranges[0]"),
+            (#"{"subnet": "192.0.2.0/24", "ranges": ["192.0.2.20-192.0.2.10"]}"#, "spec.ranges[0]"),
+            (#"{"subnet": "192.0.2.0/24", "ranges": ["192.0.0.0/16"]}"#, "not within the subnet"),
+            (#"{"subnet": "192.0.2.0/24", "exclude": ["198.51.100.1"]}"#, "spec.exclude[0]"),
+            (#"{"subnet": "192.0.2.0/24", "gateway": "198.51.100.1"}"#, "spec.gateway"),
+            (#"{"subnet": "192.0.2.0/24", "gateway": "192.0.2.255"}"#, "broadcast"),
+            (#"{"subnet": "192.0.2.0/24", "ranges": ["192.0.2.0"]}"#, "leave none"),
+            (#"{"subnet": "192.0.2.0/24", "routes": [{"dst": "fd00::/64"}]}"#, "spec.routes[0]"),
+            (#"{"subnet": "192.0.2.0/24", "routes": [{"dst": "10.0.0.1/8"}]}"#, "spec.routes[0]"),
+            (#"{"subnet": "fd00:1::/64", "ranges": ["192.0.2.1"]}"#, "spec.ranges[0]"),
+        ]
+
+        @Test
+        func `K9: kubectl apply rejects an invalid range, a mask narrower than the range, and all that makes no sense`()
+            async throws
+        {
+            try await AdmissionRig.run { admission in
+                for (spec, message) in Self.invalid {
+                    let outcome = try await admission.apply("nonsense", try JSON(parsing: Array(spec.utf8)))
+                    #expect(!outcome.succeeded, "\(spec)")
+                    #expect(outcome.errorText.contains("denied the request"), "\(spec): \(outcome.errorText)")
+                    #expect(outcome.errorText.contains(message), "\(spec): \(outcome.errorText)")
+                }
+                #expect(admission.rig.ledger.pools.value["nonsense"] == nil)
+            }
+        }
+
+        @Test func `subnet and network never change, and what is in use is not taken out of a pool`() async throws {
+            try await AdmissionRig.run { admission in
+                let rig = admission.rig
+                let pool = try await rig.makePool("pool", ["ranges": [.string(rig.subnets.address4(0) + "/25")]])
+                for host in 1...7 { try await rig.enter(host, pool: pool, node: "n1", origin: .manual) }
+                try await rig.ledger.waitForPool(pool, "is counted") { $0["status"]?["allocated"]?.int == 7 }
+                for (patch, message) in [
+                    (#"{"spec": {"subnet": "192.0.2.0/24", "ranges": null}}"#, "spec.subnet: immutable"),
+                    (#"{"spec": {"network": "red"}}"#, "spec.network: immutable"),
+                    (
+                        #"{"spec": {"exclude": ["\#(rig.subnets.address4(0))/29"]}}"#,
+                        "would lose 7 addresses in use: \(rig.subnets.address4(1)) (entered by hand on n1)"
+                    ),
+                ] {
+                    let outcome = try await admission.kubectl(["patch", "ipp", pool, "--type=merge", "-p", patch])
+                    #expect(!outcome.succeeded && outcome.errorText.contains(message), "\(outcome)")
+                }
+                let refused = try await admission.kubectl(
+                    ["patch", "ipp", pool, "--type=merge", "-p", #"{"spec": {"ranges": null}}"#])
+                #expect(refused.succeeded, "\(refused)")
+                let many = try await admission.kubectl([
+                    "patch", "ipp", pool, "--type=merge", "-p",
+                    #"{"spec": {"exclude": ["\#(rig.subnets.address4(0))/29"]}}"#,
+                ])
+                #expect(many.errorText.contains("and 2 more"), "\(many)")
+            }
+        }
+
+        @Test func `C18: a pool that overlaps another of its network is taken with a warning`() async throws {
+            try await AdmissionRig.run { admission in
+                let rig = admission.rig
+                let first = try await rig.makePool("first")
+                try await rig.ledger.waitForPool(first, "is counted") { $0["status"]?["capacity"]?.int == 254 }
+                let second = rig.subnets.name("second")
+                rig.made.withLock { $0.pools.append(second) }
+                let range = "\(rig.subnets.address4(10))-\(rig.subnets.address4(20))"
+                let outcome = try await admission.apply(
+                    second, ["subnet": .string(rig.subnets.subnet4), "ranges": [.string(range)]])
+                #expect(outcome.succeeded, "\(outcome)")
+                #expect(outcome.errorText.contains("Warning: overlaps pool \"\(first)\" (\(range))"), "\(outcome)")
+            }
+        }
+
+        @Test func `a pool in use is deleted only by who insists, and then waits for its addresses`() async throws {
+            try await AdmissionRig.run { admission in
+                let rig = admission.rig
+                let (pool, empty) = (try await rig.makePool(), try await rig.makePool("empty"))
+                let name = try await rig.enter(10, pool: pool, node: "n", origin: .manual)
+                for pool in [pool, empty] {
+                    try await rig.ledger.waitForPool(pool, "has the finalizer") {
+                        $0["metadata"]?["finalizers"]?.array?.isEmpty == false
+                    }
+                }
+                let refused = try await admission.kubectl(["delete", "ipp", pool, "--wait=false"])
+                #expect(!refused.succeeded)
+                #expect(refused.errorText.contains("1 address in use: \(name)"), "\(refused)")
+                #expect(refused.errorText.contains("kubectl annotate ippool \(pool) \(AnnotationKey.forceDelete)=true"))
+                let free = try await admission.kubectl(["delete", "ipp", empty, "--wait=false"])
+                #expect(free.succeeded, "\(free)")
+                try await rig.ledger.waitUntilPoolIsGone(empty)
+                try await rig.controlPlane.kubectl(["annotate", "ippool", pool, "\(AnnotationKey.forceDelete)=true"])
+                let insisted = try await admission.kubectl(["delete", "ipp", pool, "--wait=false"])
+                #expect(insisted.succeeded, "\(insisted)")
+                try await rig.ledger.waitForPool(pool, "waits") { condition($0, "Ready")?["reason"] == "Deleting" }
+                try await rig.controlPlane.kubectl(["delete", "ipa", name])
+                try await rig.ledger.waitUntilPoolIsGone(pool)
+            }
+        }
+
+        @Test func `when nobody answers, edits of pools wait, and neither pods nor inline pools do`() async throws {
+            try await AdmissionRig.run { admission in
+                let rig = admission.rig
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                await admission.stopServer()
+                let edit = try await admission.kubectl(
+                    ["patch", "ipp", pool, "--type=merge", "-p", #"{"spec": {"disabled": true}}"#])
+                #expect(!edit.succeeded)
+                #expect(edit.errorText.contains("failed calling webhook"), "\(edit)")
+                let inline = rig.subnets.name("inline")
+                let made = try await admission.apply(
+                    inline, ["subnet": .string(rig.subnets.subnet6)], labels: [LabelKey.inline: "true"])
+                #expect(made.succeeded, "\(made)")
+                // Claims, releases and the controller's own status never pass it.
+                try await rig.waitForSentinel(pool: pool)
+                try await rig.enter(10, pool: pool, node: node, origin: .manual)
+                try await rig.ledger.waitForPool(pool, "is counted") { $0["status"]?["allocated"]?.int == 1 }
+            }
+        }
+
+        @Test func `a Secret with rubbish in it is replaced, and the webhook is believed all the while`() async throws {
+            try await AdmissionRig.run { admission in
+                let before = try await admission.waitForCertificates("the first certificate") {
+                    !$0.certificate.isEmpty
+                }
+                try await admission.waitForTrust(in: before)
+                try await admission.rig.patch(
+                    .secrets, AdmissionRig.secret, ["data": ["tls.crt": "cnViYmlzaA==", "ca.key": "cnViYmlzaA=="]],
+                    namespace: "berth-system")
+                let replaced = Observed(false)
+                async let asked = askUntil(replaced, admission)
+                try await admission.waitForTrust(inOtherThan: before)
+                let trusted = ContinuousClock.now
+                let after = try await admission.waitForCertificates("a new certificate") {
+                    $0.certificate.contains("BEGIN CERTIFICATE") && $0.certificate != before.certificate
+                }
+                // The API server has had the time to learn of the new authority. Both moments are seen a little late.
+                #expect(ContinuousClock.now - trusted >= AdmissionRig.trustDelay / 2)
+                // Those who still show the old certificate are believed too.
+                #expect(after.authorities.hasSuffix(before.authorities) && after.authorities != before.authorities)
+                try await admission.waitForTrust(in: after)
+                try await AdmissionRig.until("the new certificate is shown") {
+                    admission.source.current?.pem.isEmpty == false
+                        && after.certificate.contains(admission.source.current?.pem ?? "none")
+                }
+                replaced.update { $0 = true }
+                let refusals = try await asked
+                #expect(!refusals.isEmpty && refusals.allSatisfy { $0.contains("denied the request") }, "\(refusals)")
+                try await admission.waitUntilAsked()
+            }
+        }
+
+        private func askUntil(_ end: Observed<Bool>, _ admission: AdmissionRig) async throws -> [String] {
+            var refusals: [String] = []
+            while !end.value {
+                refusals.append(
+                    try await AdmissionRig.refusal(admission.rig, dryRunOf: AdmissionRig.invalidPool) ?? "taken")
+            }
+            return refusals
+        }
+
+        @Test func `a Secret that was deleted is made anew, and a bundle that was spoilt is mended`() async throws {
+            try await AdmissionRig.run { admission in
+                let before = try await admission.waitForCertificates("the first certificate") {
+                    !$0.certificate.isEmpty
+                }
+                try await admission.rig.controlPlane.kubectl(
+                    ["delete", "-n", "berth-system", "secret", AdmissionRig.secret])
+                let after = try await admission.waitForCertificates("another certificate") {
+                    !$0.certificate.isEmpty && $0.certificate != before.certificate
+                }
+                try await admission.waitForTrust(in: after)
+                try await admission.waitUntilAsked()
+                let webhook = "[{\"op\": \"remove\", \"path\": \"/webhooks/0/clientConfig/caBundle\"}]"
+                try await admission.rig.controlPlane.kubectl([
+                    "patch", "validatingwebhookconfiguration", AdmissionRig.configuration, "--type=json", "-p", webhook,
+                ])
+                try await admission.waitForTrust(in: after)
+                try await admission.waitUntilAsked()
+            }
+        }
+
+        @Test func `a question that is not decided in time is answered all the same`() async throws {
+            let endpoint = AdmissionEndpoint(within: .milliseconds(10)) { _ in
+                // Until it is cancelled.
+                try? await Task.sleep(for: .seconds(3600))
+                return .allowed()
+            }
+            let review = """
+                {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", \
+                "operation": "DELETE", "kind": {"version": "v1", "kind": "K"}, \
+                "resource": {"version": "v1", "resource": "ks"}, "oldObject": {}}}
+                """
+            let head = RequestHead(method: "POST", path: AdmissionEndpoint.path, contentType: "application/json")
+            let reply = await endpoint.reply(to: head, body: Array(review.utf8))
+            #expect(reply.status == 503)
+            #expect(String(decoding: reply.body, as: UTF8.self) == "no decision within 10 ms\n")
+        }
+    }
+}
