@@ -22,7 +22,7 @@
 #   BERTH_APISERVER_FLAGS     more flags for kube-apiserver
 
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 # shellcheck source=hack/lib.sh
 . "$here/lib.sh"
 

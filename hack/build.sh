@@ -8,7 +8,7 @@
 
 set -euo pipefail
 # shellcheck source=hack/lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 limit_megabytes=25
 

@@ -28,7 +28,7 @@
 # or collects garbage.
 
 set -euo pipefail
-here=$(dirname "${BASH_SOURCE[0]}")
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=hack/lib.sh
 . "$here/lib.sh"
 

@@ -11,7 +11,7 @@
 
 set -euo pipefail
 # shellcheck source=hack/lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 # curl_global_init, curl_global_cleanup and curl_version call these, whatever the protocol, and get this answer: success,
 # no version, no such library. ldap_get_option must fail (LDAP_OPT_ERROR), or curl_version prints what it did not fill in.

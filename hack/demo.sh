@@ -21,7 +21,7 @@
 #                       Debian 12. `setup-envtest use -p path` downloads them and prints such a folder.
 
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 # shellcheck source=hack/lib.sh
 . "$here/lib.sh"
 

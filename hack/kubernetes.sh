@@ -12,7 +12,7 @@
 #   XDG_CACHE_HOME  where the cache lies, in its folder `berth`; by default ~/.cache
 
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 # shellcheck source=hack/lib.sh
 . "$here/lib.sh"
 

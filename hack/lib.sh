@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # shellcheck disable=SC2034  # used by the scripts
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd -P)
 
 # Messages go to stderr, so that a script's standard output stays its result.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }

@@ -15,7 +15,7 @@
 
 set -euo pipefail
 # shellcheck source=hack/lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 swift_minimum=6.2
 

@@ -19,7 +19,7 @@
 # controller. The first run on a machine builds kube-apiserver, which takes about five minutes.
 
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 # shellcheck source=hack/lib.sh
 . "$here/lib.sh"
 

@@ -26,10 +26,11 @@ struct AddressConfiguration: Equatable {
         case (true, false): demand = .inline(ranges)
         case (true, true):
             guard !staticAddresses.isEmpty else {
+                let near = Self.nearPools.first(where: ipam.has).map { "; \"\($0)\" is unknown" } ?? ""
                 throw CNIError(
                     invalid: ipam.error(
-                        "pools", "missing; name IPPools in order of preference, for example [\"blue-v4\", \"blue-v6\"]")
-                )
+                        "pools",
+                        "missing\(near); name IPPools in order of preference, for example [\"blue-v4\", \"blue-v6\"]"))
             }
             demand = .inline([])
         }
@@ -38,6 +39,9 @@ struct AddressConfiguration: Equatable {
         routes = try Self.routes(ipam)
         dns = try Self.dns(ipam)
     }
+
+    /// What is written by mistake for `pools`.
+    private static let nearPools = ["pool", "Pools", "ipPools", "ippools", "poolNames"]
 
     /// A pool that makes no sense must not be created.
     private static func checkPools(_ pools: [InlinePoolDefinition], _ ipam: JSONFields) throws(CNIError) {

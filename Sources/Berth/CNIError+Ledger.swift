@@ -1,4 +1,5 @@
 import CNIProtocol
+import IPAMAPI
 import IPAMLedger
 import KubernetesCore
 
@@ -25,6 +26,9 @@ extension CNIError {
             self.init(
                 code: CNIError.ledgerMalformed, message: "\(error)",
                 details: "correct the object, or delete it when nothing uses the address any more")
+        case .journal(let failure) where failure.isDamage:
+            self.init(
+                code: CNIError.inputOutput, message: "\(error)", details: "damaged; the next call rebuilds it")
         case .journal:
             self.init(
                 code: CNIError.inputOutput, message: "\(error)",
@@ -49,6 +53,12 @@ extension CNIError {
                 details: "the kubeconfig's certificate-authority must be the one that signed the server's certificate")
         case .stop(.clientCertificate):
             CNIError(code: invalidConfiguration, message: text)
+        case .transient where error.isUnserved && error.subject.resource.group == BerthAPI.group:
+            CNIError(
+                code: tryAgainLater,
+                message: "the API server does not know \(error.subject.resource.apiVersion): are the CRDs installed"
+                    + " (config/crd)?",
+                details: text)
         case .transient where error.status?.code == 404:
             CNIError(
                 code: tryAgainLater, message: text,

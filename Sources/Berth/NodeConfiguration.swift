@@ -1,5 +1,6 @@
 import CNIProtocol
 import Glibc
+import IPAMAPI
 import IPAMLedger
 import JSONText
 import KubernetesClient
@@ -20,16 +21,16 @@ struct NodeConfiguration: Equatable {
 
     /// - Parameters:
     ///   - ipam: The `ipam` section of the network configuration.
-    ///   - isForRelease: A log level or a timeout that makes no sense is no reason to keep a pod from ending.
+    ///   - isForRelease: A node name, log level or timeout that makes no sense is no reason to keep a pod from ending.
     /// - Throws: Code 5 for a `berth.conf` that cannot be read, 6 for wrong JSON, 7 for values that cannot be.
     init(ipam: JSONFields, environment: Environment, isForRelease: Bool = false) throws(CNIError) {
         let folder = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.string("configDir") }
         let node = try Self.nodeFile("\(folder ?? Self.defaultFolder)/berth.conf", isRequired: folder != nil)
-        let sources = [ipam, node]
-        self = try CNIError.decoding { () throws(JSONDecodingError) in
-            try NodeConfiguration(sources: sources, folder: folder ?? Self.defaultFolder, environment: environment)
-        }
+        let sources = [Source(fields: ipam, name: "network configuration"), node]
+        self = try NodeConfiguration(
+            sources: sources, folder: folder ?? Self.defaultFolder, environment: environment)
         do throws(CNIError) {
+            try checkNodeName(sources, environment)
             logLevel = try Self.logLevel(sources)
             timeout = .seconds(try Self.timeoutSeconds(sources))
         } catch {
@@ -39,8 +40,11 @@ struct NodeConfiguration: Equatable {
 
     /// An absent file is fine in the default place, where it only lacks what others say, and an error where the
     /// configuration points to it.
-    private static func nodeFile(_ path: String, isRequired: Bool) throws(CNIError) -> JSONFields {
-        if !isRequired, access(path, F_OK) != 0, errno == ENOENT { return JSONFields(JSONObject(), path: path) }
+    private static func nodeFile(_ path: String, isRequired: Bool) throws(CNIError) -> Source {
+        let name = "node configuration \(path)"
+        if !isRequired, access(path, F_OK) != 0, errno == ENOENT {
+            return Source(fields: JSONFields(JSONObject(), path: ""), name: name)
+        }
         let bytes: [UInt8]
         do {
             bytes = try FileContents.read(path)
@@ -48,20 +52,20 @@ struct NodeConfiguration: Equatable {
             throw CNIError(code: CNIError.inputOutput, message: "node configuration \(error)")
         }
         do {
-            return JSONFields(try JSONFields(try JSON(parsing: bytes)).object, path: path)
+            return Source(fields: try JSONFields(try JSON(parsing: bytes)), name: name)
         } catch {
-            throw CNIError(code: CNIError.undecodable, message: "node configuration \(path): \(error)")
+            throw CNIError(code: CNIError.undecodable, message: "\(name): \(error)")
         }
     }
 
     /// Each key is taken from the first source that has it. Log level and timeout are left at their defaults.
-    private init(sources: [JSONFields], folder: String, environment: Environment) throws(JSONDecodingError) {
-        func string(_ names: String...) throws(JSONDecodingError) -> String? { try first(of: names) }
-        func path(_ names: String...) throws(JSONDecodingError) -> String? {
+    private init(sources: [Source], folder: String, environment: Environment) throws(CNIError) {
+        func string(_ names: String...) throws(CNIError) -> String? { try first(of: names) }
+        func path(_ names: String...) throws(CNIError) -> String? {
             guard let path = try first(of: names) else { return nil }
             return path.hasPrefix("/") ? path : "\(folder)/\(path)"
         }
-        func first(of names: [String]) throws(JSONDecodingError) -> String? {
+        func first(of names: [String]) throws(CNIError) -> String? {
             for source in sources {
                 for name in names {
                     if let value = try source.string(name), !value.isEmpty { return value }
@@ -78,11 +82,24 @@ struct NodeConfiguration: Equatable {
         timeout = .seconds(Self.defaultTimeoutSeconds)
     }
 
-    private static func logLevel(_ sources: [JSONFields]) throws(CNIError) -> LogLevel {
+    /// Nodes are objects of Kubernetes, so a name is a DNS-1123 subdomain, as kubelet makes sure.
+    private func checkNodeName(_ sources: [Source], _ environment: Environment) throws(CNIError) {
+        guard !BerthAPI.isSubdomain(nodeName) else { return }
+        let problem = "\"\(nodeName)\" is no name of a node: lower-case letters, digits, '-' and '.', at most 253"
+        for source in sources where try source.string("nodeName")?.isEmpty == false {
+            throw source.invalid("nodeName", problem)
+        }
+        let isInEnvironment = environment["NODE_NAME"].map { !$0.isEmpty } ?? false
+        throw CNIError(
+            code: CNIError.invalidConfiguration,
+            message: isInEnvironment ? "NODE_NAME: \(problem)" : "nodeName: the host name \(problem)",
+            details: "set nodeName in berth.conf to what `kubectl get nodes` shows")
+    }
+
+    private static func logLevel(_ sources: [Source]) throws(CNIError) -> LogLevel {
         for source in sources {
             for name in ["logLevel", "log_level"] {
-                let text = try CNIError.decoding { () throws(JSONDecodingError) in try source.string(name) }
-                guard let text, !text.isEmpty else { continue }
+                guard let text = try source.string(name), !text.isEmpty else { continue }
                 switch text.lowercased() {
                 // whereabouts calls its levels debug, verbose, error and panic.
                 case "debug": return .debug
@@ -90,20 +107,18 @@ struct NodeConfiguration: Equatable {
                 case "warning", "warn": return .warning
                 case "error", "panic": return .error
                 default:
-                    throw CNIError(
-                        invalid: source.error(name, "\"\(text)\" is unknown; use debug, info, warning or error"))
+                    throw source.invalid(name, "\"\(text)\" is unknown; use debug, info, warning or error")
                 }
             }
         }
         return .info
     }
 
-    private static func timeoutSeconds(_ sources: [JSONFields]) throws(CNIError) -> Int {
+    private static func timeoutSeconds(_ sources: [Source]) throws(CNIError) -> Int {
         for source in sources {
-            let seconds = try CNIError.decoding { () throws(JSONDecodingError) in try source.int("timeoutSeconds") }
-            guard let seconds else { continue }
+            guard let seconds = try source.int("timeoutSeconds") else { continue }
             guard (1...120).contains(seconds) else {
-                throw CNIError(invalid: source.error("timeoutSeconds", "\(seconds) is not between 1 and 120"))
+                throw source.invalid("timeoutSeconds", "\(seconds) is not between 1 and 120")
             }
             return seconds
         }
@@ -133,5 +148,33 @@ struct NodeConfiguration: Equatable {
                 message: "machine ID \(machineIDFile): expected 1 to 64 characters, found \(text.utf8.count)")
         }
         return text
+    }
+}
+
+/// Where keys of the node are read from, with errors that name the document.
+private struct Source {
+    let fields: JSONFields
+    /// For example `node configuration /etc/cni/net.d/berth.d/berth.conf`.
+    let name: String
+
+    func string(_ key: String) throws(CNIError) -> String? {
+        try decoding { () throws(JSONDecodingError) in try fields.string(key) }
+    }
+
+    func int(_ key: String) throws(CNIError) -> Int? {
+        try decoding { () throws(JSONDecodingError) in try fields.int(key) }
+    }
+
+    /// For a value of the right type that cannot be used.
+    func invalid(_ key: String, _ problem: String) -> CNIError {
+        CNIError(code: CNIError.invalidConfiguration, message: "\(name): \(fields.error(key, problem))")
+    }
+
+    private func decoding<Value>(_ body: () throws(JSONDecodingError) -> Value) throws(CNIError) -> Value {
+        do throws(JSONDecodingError) {
+            return try body()
+        } catch {
+            throw CNIError(code: CNIError.undecodable, message: "\(name): \(error)")
+        }
     }
 }

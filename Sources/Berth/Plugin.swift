@@ -130,7 +130,7 @@ struct Plugin: CNIPlugin {
                 case .notJSON, .yaml: CNIError.undecodable
                 case .invalid, .unsupported: CNIError.invalidConfiguration
                 }
-            throw CNIError(code: code, message: "kubeconfig \(error)")
+            throw CNIError(code: code, message: "\(error.subject) \(error)")
         }
     }
 

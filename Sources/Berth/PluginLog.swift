@@ -1,18 +1,27 @@
 import Glibc
 import IPAMLedger
 import KubernetesCore
+import Synchronization
 
 /// Lines of key=value pairs, on standard error and in a file when one is named.
 ///
-/// Every line is one write to a file opened for appending, so lines of concurrent plugins do not mix.
+/// A file that cannot be opened is told of once, on standard error. Every line is one write to a file opened for appending, so lines of concurrent plugins do not mix.
 struct PluginLog: LedgerLog {
     let level: LogLevel
     let file: String?
     let traceID: String?
+    var writeStandardError: @Sendable ([UInt8]) -> Void = { _ = Process.write($0, to: STDERR_FILENO) }
+    private let complaint = Once()
+
+    init(level: LogLevel, file: String?, traceID: String?) {
+        self.level = level
+        self.file = file
+        self.traceID = traceID
+    }
 
     func write(_ level: LogLevel, _ message: StaticString, _ metadata: [(String, String)]) {
         let line = line(level, message, metadata)
-        _ = Process.write(Array(line.utf8), to: STDERR_FILENO)
+        writeStandardError(Array(line.utf8))
         if let file { append(line, to: file) }
     }
 
@@ -30,7 +39,12 @@ struct PluginLog: LedgerLog {
             mkdir(String(path[..<slash]), 0o750)
             descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
         }
-        guard descriptor >= 0 else { return }
+        guard descriptor >= 0 else {
+            let reason = String(cString: strerror(errno))
+            guard complaint.isFirst else { return }
+            let warning = self.line(.warning, "log file cannot be opened", [("file", path), ("error", reason)])
+            return writeStandardError(Array(warning.utf8))
+        }
         _ = Process.write(Array(line.utf8), to: descriptor)
         close(descriptor)
     }
@@ -60,4 +74,11 @@ struct PluginLog: LedgerLog {
         }
         return quoted + "\""
     }
+}
+
+/// Tells the first one who asks from all others.
+private final class Once: Sendable {
+    private let isUsed = Atomic(false)
+
+    var isFirst: Bool { !isUsed.exchange(true, ordering: .relaxed) }
 }

@@ -3,7 +3,9 @@ import Glibc
 
 /// This process's environment and standard streams.
 enum Process {
-    static let environment = Environment { name in getenv(name).map { String(cString: $0) } }
+    static let environment = Environment { name in
+        getenv(name).map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
+    }
 
     /// A terminal would never end, and no runtime writes a configuration by hand.
     static func readStandardInput() -> Result<[UInt8], StandardInputError> {

@@ -18,35 +18,45 @@ package struct CNIArguments: Hashable, Sendable {
 
     /// A variable that is set but empty counts as missing, as in the reference plugins.
     ///
+    /// For DEL only what names the attachment must follow its rules: what else was wrong has made the ADD fail.
+    ///
     /// - Throws: Code 4, naming every variable that is missing, or the first whose value breaks its rules.
     package init(environment: Environment, command: CNICommand) throws(CNIError) {
-        func value(_ name: String) -> String { environment[name] ?? "" }
-
-        let missing = command.requiredVariables.filter { value($0).isEmpty }
+        let missing = command.requiredVariables.filter { (environment[$0] ?? "").isEmpty }
         guard missing.isEmpty else {
             throw CNIError(
                 code: CNIError.invalidEnvironment,
                 message: "\(command.rawValue): missing environment variables: \(missing.joined(separator: ", "))"
             )
         }
-        let containerID = value("CNI_CONTAINERID")
+        let containerID = try environment.text("CNI_CONTAINERID") ?? ""
         guard CNIName.isIdentifier(containerID) else {
             throw Self.invalid(
                 "CNI_CONTAINERID", containerID, "must be letters, digits, '_', '.', '-', no symbol first")
         }
-        let interface = value("CNI_IFNAME")
+        guard containerID.utf8.count <= Self.maximumContainerIDLength else {
+            throw CNIError(
+                code: CNIError.invalidEnvironment,
+                message: "CNI_CONTAINERID is longer than \(Self.maximumContainerIDLength) bytes:"
+                    + " \(containerID.utf8.count), beginning with \"\(containerID.prefix(32))\"")
+        }
+        let interface = try environment.text("CNI_IFNAME") ?? ""
         if let problem = CNIName.problem(withInterface: interface) {
             throw Self.invalid("CNI_IFNAME", interface, problem)
         }
-        let netns = value("CNI_NETNS")
-        let args = value("CNI_ARGS")
+        if command == .del {
+            self.init(
+                containerID: containerID, netns: environment["CNI_NETNS"].flatMap { $0.isEmpty ? nil : $0 },
+                interface: interface, cniArgs: CNIArgs(tolerating: environment["CNI_ARGS"] ?? ""))
+            return
+        }
         self.init(
-            containerID: containerID,
-            netns: netns.isEmpty ? nil : netns,
-            interface: interface,
-            cniArgs: command == .del ? CNIArgs(tolerating: args) : try CNIArgs(parsing: args)
-        )
+            containerID: containerID, netns: try environment.text("CNI_NETNS").flatMap { $0.isEmpty ? nil : $0 },
+            interface: interface, cniArgs: try CNIArgs(parsing: environment.text("CNI_ARGS") ?? ""))
     }
+
+    /// The specification has no limit. Runtimes use up to 64 bytes, and an object's schema must have one.
+    package static let maximumContainerIDLength = 256
 
     private static func invalid(_ variable: String, _ value: String, _ problem: String) -> CNIError {
         CNIError(code: CNIError.invalidEnvironment, message: "\(variable) \"\(value)\" \(problem)")

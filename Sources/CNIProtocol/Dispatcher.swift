@@ -2,7 +2,8 @@ import JSONText
 
 /// Runs one call of the plugin.
 ///
-/// - Flow: `--help`, `--version` or no `CNI_COMMAND` give a text about the plugin. Else standard input is read, once; the
+/// - Flow: `--help`, `--version` or no `CNI_COMMAND` give a text about the plugin; any other argument gives it too, on
+///   standard error, with status 2: no runtime passes one. Else standard input is read, once; the
 ///   environment, then the configuration is validated; the verb's method is called; its result or error is written to
 ///   standard output as one JSON object in one write.
 /// - Guarantees: Every failure is an error object with a code of ``CNIError/allCodes`` and a status that is not 0. An error
@@ -11,6 +12,8 @@ import JSONText
 package struct Dispatcher<Plugin: CNIPlugin> {
     package static var success: Int32 { 0 }
     package static var failure: Int32 { 1 }
+    /// Somebody at a terminal called it with arguments that it does not have.
+    package static var misuse: Int32 { 2 }
 
     /// The executable's name and version, for the text about the plugin.
     private let name: String
@@ -29,6 +32,11 @@ package struct Dispatcher<Plugin: CNIPlugin> {
     package func run() -> Int32 {
         if invocation.arguments.contains(where: { ["--help", "-h", "--version"].contains($0) }) {
             return invocation.writeStandardOutput(about) ? Self.success : Self.failure
+        }
+        if let argument = invocation.arguments.first {
+            report("unknown argument \"\(argument)\"")
+            invocation.writeStandardError(about)
+            return Self.misuse
         }
         guard let command = invocation.environment["CNI_COMMAND"], !command.isEmpty else {
             invocation.writeStandardError(about)

@@ -8,8 +8,13 @@ package enum BerthAPI {
 
     /// Whether a text can be the name of an IPPool: a DNS-1123 subdomain that fits a label.
     package static func isValidPoolName(_ text: String) -> Bool {
+        text.utf8.count <= LabelValue.maximumLength && isSubdomain(text)
+    }
+
+    /// Whether a text is a DNS-1123 subdomain, as the names of most objects must be (253 bytes at most).
+    package static func isSubdomain(_ text: String) -> Bool {
         let labels = text.split(separator: ".", omittingEmptySubsequences: false)
-        return text.utf8.count <= LabelValue.maximumLength
+        return text.utf8.count <= 253
             && labels.allSatisfy { label in
                 !label.isEmpty && label.first != "-" && label.last != "-"
                     && label.utf8.allSatisfy { byte in

@@ -29,18 +29,24 @@ extension Route {
     /// What the kernel takes, as the schema has it: the upper bounds of the attributes.
     static let maximums = (mtu: 65_536, advmss: 65_535, priority: 0xffff_ffff, table: 0xffff_ffff, scope: 255)
 
+    /// The kernel refuses a next hop that is not on-link, and with it the whole result. On-link are the addresses of the
+    /// subnet, and in IPv6 those of the link itself (fe80::/10), by which routers announce themselves (RFC 4861 §4.2).
+    ///
     /// - Parameters:
     ///   - field: The path of the route, for problems.
-    ///   - subnet: What the route must be of one family with; nil for a route that stands beside no one subnet.
+    ///   - subnet: What the route must be of one family with, and its next hop on-link in; nil for a route that stands
+    ///     beside no one subnet.
     package init(_ route: IPPool.RouteSpec, field: String, subnet: IPPrefix?) throws(PoolProblem) {
         self.init(
             dst: try PoolText.prefix(route.dst, field: "\(field).dst"), gw: nil, mtu: route.mtu, advmss: route.advmss,
             priority: route.priority, table: route.table, scope: route.scope)
-        let subnet = subnet ?? dst
-        try PoolText.check(dst.family, of: route.dst, field: "\(field).dst", subnet: subnet)
+        try PoolText.check(dst.family, of: route.dst, field: "\(field).dst", subnet: subnet ?? dst)
         if let text = route.gw {
             let address = try PoolText.address(text, field: "\(field).gw")
-            try PoolText.check(address.family, of: text, field: "\(field).gw", subnet: subnet)
+            try PoolText.check(address.family, of: text, field: "\(field).gw", subnet: subnet ?? dst)
+            if let subnet, !subnet.contains(address), !address.isLinkLocalIPv6 {
+                throw PoolText.outside(text, field: "\(field).gw", subnet: subnet)
+            }
             gw = address
         }
         for (name, value, maximum) in [
@@ -52,4 +58,9 @@ extension Route {
             throw PoolProblem(field: "\(field).\(name)", message: "\(value) is not between 0 and \(maximum)")
         }
     }
+}
+
+extension IPAddress {
+    /// In fe80::/10 (RFC 4291 §2.5.6).
+    fileprivate var isLinkLocalIPv6: Bool { family == .v6 && value >> 118 == 0xFE80 >> 6 }
 }

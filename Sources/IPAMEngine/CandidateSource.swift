@@ -124,11 +124,20 @@ package struct CandidateSource: Sendable {
     private var recalled: [IPAddress] = []
     /// Addresses tried in vain.
     private var struck: Set<IPAddress> = []
+    /// Those of ``struck`` that nobody holds: they are the node's own.
+    private var avoided: Set<IPAddress> = []
+    /// Addresses that this node released a moment ago, which hints and scans cannot know yet.
+    private var offered: (free: [IPAddress], cooling: [IPAddress]) = ([], [])
 
     package init(pool: ValidatedPool) { self.pool = pool }
 
-    /// Addresses in cooldown that a scan saw and that were not tried since.
-    package var coolingAddresses: [IPAddress] { (scan?.cooling ?? []).filter { !struck.contains($0) } }
+    /// Addresses in cooldown that a scan saw, or that were offered, and that were not tried since.
+    package var coolingAddresses: [IPAddress] {
+        (offered.cooling + (scan?.cooling ?? [])).filter { !struck.contains($0) }
+    }
+
+    /// How many addresses were passed over because they are the node's own.
+    package var ownCount: Int { avoided.count }
 
     /// The best known figures of how full the pool is.
     package var counts: PoolCounts {
@@ -137,12 +146,24 @@ package struct CandidateSource: Sendable {
             ?? PoolCounts(usable: pool.usable.count, allocated: 0, cooling: 0, held: 0)
         // What was refused just now is taken, though a cache may not know it yet.
         let known = counts.allocated + counts.cooling + counts.held
-        counts.allocated += max(struck.count - known, 0)
+        counts.allocated += max(struck.count - avoided.count - known, 0)
         return counts
     }
 
     /// Marks an address as taken by someone else.
     package mutating func strike(_ address: IPAddress) { struck.insert(address) }
+
+    /// Passes over an address of the node itself.
+    package mutating func avoid(_ address: IPAddress) {
+        struck.insert(address)
+        avoided.insert(address)
+    }
+
+    /// Takes in an address of the pool that this node released a moment ago: free by now, or cooling.
+    package mutating func offer(_ address: IPAddress, isFree: Bool) {
+        guard pool.usable.contains(address) else { return }
+        if isFree { offered.free.append(address) } else { offered.cooling.append(address) }
+    }
 
     /// Takes in a scan, which from then on replaces the hint.
     ///
@@ -158,6 +179,7 @@ package struct CandidateSource: Sendable {
     package mutating func recall(_ scan: PoolScan) { recalled = scan.free }
 
     package func next(using generator: inout some RandomNumberGenerator) -> Choice {
+        if let address = offered.free.first(where: { !struck.contains($0) }) { return .address(address) }
         if let scan {
             let free = scan.free.filter { !struck.contains($0) && pool.usable.contains($0) }
             let choice = pool.strategy == .sequential ? free.first : free.randomElement(using: &generator)

@@ -152,7 +152,9 @@ private struct Census {
     var exhausted: PoolCensus.Finding {
         guard free == 0 else { return .init(.exhausted, .false, "AddressesFree", "addresses are free") }
         guard !pool.usable.isEmpty else { return .init(.exhausted, .true, "Reserved", "no address is usable") }
-        var message = "none of \(pool.usable.count) usable addresses is free: \(tally.allocated) allocated,"
+        let subject = pool.usable.count == 1 ? "the 1 usable address" : "none of \(pool.usable.count) usable addresses"
+        let verb = pool.usable.count == 1 ? "is not free" : "is free"
+        var message = "\(subject) \(verb): \(tally.allocated) allocated,"
         message += " \(tally.cooling) cooling, \(tally.held) held"
         if takenByOthers > 0 { message += ", \(takenByOthers) by allocations that name another pool" }
         return .init(.exhausted, .true, "NoFreeAddress", message)

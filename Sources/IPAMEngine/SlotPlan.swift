@@ -25,10 +25,13 @@ package struct StaticAddress: Hashable, Sendable {
 package struct SlotPlan: Hashable, Sendable {
     package var pools: [ValidatedPool]
     package var exact: IPAddress?
+    /// Pools of the slot that take no new claims. What is held of them stays held.
+    package var closed: [ValidatedPool]
 
-    package init(pools: [ValidatedPool], exact: IPAddress? = nil) {
+    package init(pools: [ValidatedPool], exact: IPAddress? = nil, closed: [ValidatedPool] = []) {
         self.pools = pools
         self.exact = exact
+        self.closed = closed
     }
 }
 
@@ -73,7 +76,7 @@ extension SlotPlan {
             throw .noUsablePool(
                 family: family, reasons: pools.map { "IPPool \"\($0.name)\" \($0.refusal ?? "serves no one")" })
         }
-        return SlotPlan(pools: usable)
+        return SlotPlan(pools: usable, closed: pools.filter { $0.refusal != nil })
     }
 
     /// Gives each requested address an open slot that has a pool for it: the first one, unless another address has
@@ -94,7 +97,8 @@ extension SlotPlan {
             guard place(index, fitting, &places, &visited) else {
                 throw .addressRefused(
                     address,
-                    reason: fitting[index].isEmpty ? outside(address, slots) : "more addresses requested than given")
+                    reason: fitting[index].isEmpty
+                        ? outside(address, slots) : tooMany(besides: Array(requested[..<index])))
             }
         }
         var assigned = slots
@@ -121,6 +125,12 @@ extension SlotPlan {
             return true
         }
         return false
+    }
+
+    private static func tooMany(besides earlier: [IPAddress]) -> String {
+        // Without any, the slots that fit are those of the configuration's own addresses.
+        let taken = earlier.isEmpty ? "" : "; requested already: \(earlier.map(\.description).joined(separator: ", "))"
+        return "more addresses requested than given\(taken)"
     }
 
     private static func outside(_ address: IPAddress, _ slots: [SlotPlan]) -> String {
@@ -150,6 +160,6 @@ extension ValidatedPool {
         if !subnet.contains(address) { return "does not contain it" }
         if address == gateway { return "has it as its gateway" }
         if configured.contains(address) { return "keeps it for a reservation (status.reserved)" }
-        return "does not allow it (ranges, exclude, network or broadcast address)"
+        return "does not allow it (ranges, exclude, or a network, broadcast, multicast or loopback address)"
     }
 }

@@ -55,7 +55,9 @@ struct ClaimSlot: Sendable {
     /// Ask the server whether it would, and change nothing.
     let isDryRun: Bool
     private(set) var state: State = .choosing
+    /// Those to choose from, and after them those of which only what is held already stays held.
     private(set) var sources: [CandidateSource]
+    private let openSources: Range<Int>
     private(set) var lastError: APIError?
     private(set) var creates = 0
     private var takeOvers = 0
@@ -80,17 +82,22 @@ struct ClaimSlot: Sendable {
         self.claimedAt = claimedAt
         self.isDryRun = isDryRun
         exact = plan.exact
-        sources = plan.pools.map { CandidateSource(pool: $0) }
+        sources = (plan.pools + plan.closed).map { CandidateSource(pool: $0) }
+        openSources = plan.pools.indices
     }
 
     /// Starts from what an earlier ADD of the same attachment left behind, if that fits the slot.
     ///
-    /// With a version the attachment was read in the allocation just now, so it is held already. Without one a create
-    /// of that name may still be committed, and creating it again is what finds out.
+    /// With a version the attachment was read in the allocation just now, so it is held already, and may be in use: it
+    /// stays held whatever the pool's ranges have become since, and though the pool takes no new claims. Without one a
+    /// create of that name may still be committed, and creating it again is what finds out.
     mutating func resume(_ record: JournalEntry.Record) -> Bool {
+        let isHeld = record.version != nil
         guard case .choosing = state, exact == nil || exact == record.address,
-            let source = sources.firstIndex(where: {
-                $0.pool.uid == record.poolUID && $0.pool.usable.contains(record.address)
+            let source = (isHeld ? sources.indices : openSources).first(where: { index in
+                let pool = sources[index].pool
+                return pool.uid == record.poolUID
+                    && (isHeld ? pool.subnet.contains(record.address) : pool.usable.contains(record.address))
             })
         else { return false }
         let candidate = Candidate(source: source, address: record.address)
@@ -212,7 +219,7 @@ struct ClaimSlot: Sendable {
             return
         }
         let taken = others.union(names).union(released)
-        for index in sources.indices {
+        for index in openSources {
             switch candidate(from: index, avoiding: taken, using: &generator) {
             case .address(let address):
                 state = .creating(Candidate(source: index, address: address), mayExist: false)
@@ -243,7 +250,7 @@ struct ClaimSlot: Sendable {
         avoiding taken: Set<String>, using generator: inout some RandomNumberGenerator
     ) {
         guard takeOvers < Self.maximumTakeOvers else { return fail() }
-        for index in sources.indices {
+        for index in openSources {
             guard sources[index].scan != nil else {
                 state = .needsScan(source: index, .cooling)
                 return
@@ -260,7 +267,12 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func fail() {
-        state = .failed(.exhausted(sources.map { LedgerError.PoolFill(pool: $0.pool.name, counts: $0.counts) }))
+        state = .failed(
+            .exhausted(
+                sources[openSources].map { source in
+                    LedgerError.PoolFill(
+                        pool: source.pool.name, poolUID: source.pool.uid, counts: source.counts, own: source.ownCount)
+                }))
     }
 
     /// The address that was chosen and that nothing was written for yet.
@@ -282,15 +294,25 @@ struct ClaimSlot: Sendable {
                 state = .failed(.addressRefused("the requested address \(address) is one of this node's own"))
                 return
             }
-            strike(candidate)
+            sources[candidate.source].avoid(address)
+            state = .choosing
         case .choosing, .cooling, .takingOver, .needsScan, .held, .failed:
             break
         }
     }
 
+    /// Takes in addresses that this node released a moment ago.
+    mutating func offer(_ freed: [FreedAddress]) {
+        for freed in freed {
+            for index in openSources where sources[index].pool.uid == freed.poolUID {
+                sources[index].offer(freed.address, isFree: freed.isFree)
+            }
+        }
+    }
+
     /// Takes in what this node knows of its pools from a moment ago.
     mutating func recall(_ memory: (ValidatedPool) -> PoolScan?) {
-        for index in sources.indices where sources[index].pool.occupancy == nil {
+        for index in openSources where sources[index].pool.occupancy == nil {
             if let scan = memory(sources[index].pool) { sources[index].recall(scan) }
         }
     }

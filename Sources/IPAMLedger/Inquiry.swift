@@ -3,10 +3,16 @@ import KubernetesClient
 import KubernetesCore
 
 /// One request that may be made twice without harm, repeated while its failures may pass.
+///
+/// A server that does not know the kind of object is asked ``maximumUnserved`` times: one that is starting soon knows it,
+/// and one that lacks it makes nobody wait.
 struct Inquiry: Conversation {
+    static let maximumUnserved = 4
+
     let request: APIRequest
     private(set) var result: Result<JSON, LedgerError>?
     private var attempts = 0
+    private var unserved = 0
     private var lastError: APIError?
     private var pause: Duration?
 
@@ -28,7 +34,8 @@ struct Inquiry: Conversation {
             result = .success(json)
         case .failure(let error):
             lastError = error.orEarlier(lastError)
-            guard case .transient(let retryAfter) = error.disposition else {
+            if error.isUnserved { unserved += 1 }
+            guard case .transient(let retryAfter) = error.disposition, unserved < Self.maximumUnserved else {
                 result = .failure(.api(error, attempts: attempts))
                 return
             }

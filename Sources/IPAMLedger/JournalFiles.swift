@@ -22,6 +22,9 @@ package struct JournalError: Error, Equatable, Sendable, CustomStringConvertible
 
     var isMissing: Bool { errorNumber == ENOENT }
 
+    /// Whether the file could be read and does not hold what it must.
+    package var isDamage: Bool { errorNumber == 0 }
+
     package var description: String { "journal file \(path): \(problem)" }
 }
 

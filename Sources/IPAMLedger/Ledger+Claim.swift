@@ -25,14 +25,47 @@ extension Ledger {
     /// - Guarantees: a second ADD of one attachment returns what the first one holds. A failure leaves nothing claimed;
     ///   what could not be settled at once stays in the journal for the DEL that follows. A process killed anywhere in
     ///   between leaves its names in the journal.
+    /// - Caveats: releases that DELs of this node could only write down are the business of later DELs and not of an ADD,
+    ///   with one exception: where every pool is full, what fills it may be just these, and on a node without other pods
+    ///   no DEL would come before an ADD succeeds. So they are made then, and the claim is tried once more.
     /// - Errors: every one means that nothing was returned.
     package mutating func claim(
         _ order: ClaimOrder, deadlines: ClaimDeadlines
     ) throws(LedgerError) -> [HeldAddress] {
         try ensureWhole(deadline: deadlines.claims)
+        return try withOwedReleases(deadline: deadlines.claims) { ledger, freed throws(LedgerError) in
+            try ledger.claimLocked(order, freed: freed, deadlines: deadlines)
+        }
+    }
+
+    /// The most of the node's own pending releases that one ADD makes.
+    private static var owedReleaseLimit: Int { 16 }
+
+    /// Runs `body`, and where it finds its pools exhausted makes releases that this node owes them, within half of the
+    /// time that is left, and runs it once more with what these freed. Makes no request where nothing is owed.
+    private mutating func withOwedReleases<Value>(
+        deadline: Moment, _ body: (inout Ledger, [FreedAddress]) throws(LedgerError) -> Value
+    ) throws(LedgerError) -> Value {
+        let exhaustion: LedgerError
+        do throws(LedgerError) {
+            return try body(&self, [])
+        } catch {
+            exhaustion = error
+        }
+        guard case .exhausted(let fills) = exhaustion else { throw exhaustion }
+        let now = transport.now()
+        let freed = carryOutReleases(
+            ofPools: Set(fills.map(\.poolUID)), limit: Self.owedReleaseLimit, deadline: now + (deadline - now) / 2)
+        guard !freed.isEmpty else { throw exhaustion }
+        return try body(&self, freed)
+    }
+
+    private mutating func claimLocked(
+        _ order: ClaimOrder, freed: [FreedAddress], deadlines: ClaimDeadlines
+    ) throws(LedgerError) -> [HeldAddress] {
         let scope = JournalLock.Scope.attachment(digest: order.attachment.digest)
         let held = try journal.withLock(scope, until: deadlines.claims) { () throws(LedgerError) in
-            try claimAlone(order, deadlines: deadlines)
+            try claimAlone(order, freed: freed, deadlines: deadlines)
         }
         guard let held else { throw .busy(order.attachment) }
         return held
@@ -40,7 +73,7 @@ extension Ledger {
 
     /// The claim proper, while no other ADD or DEL of the attachment is under way.
     private mutating func claimAlone(
-        _ order: ClaimOrder, deadlines: ClaimDeadlines
+        _ order: ClaimOrder, freed: [FreedAddress], deadlines: ClaimDeadlines
     ) throws(LedgerError) -> [HeldAddress] {
         try refuseIfDeleted(order)
         let earlier = try earlierEntry(order.attachment.digest)
@@ -62,6 +95,7 @@ extension Ledger {
         ).map(\.record)
         slots.leave(Set(carried.map(\.name)))
         for index in slots.indices {
+            slots[index].offer(freed)
             slots[index].recall { rememberedScan($0, .everything, maximumAge: PoolScanner.memory) }
         }
         do throws(LedgerError) {
@@ -76,13 +110,23 @@ extension Ledger {
         }
     }
 
-    /// Asks the server whether a claim would be served now, and changes nothing.
+    /// Asks the server whether a claim would be served now. Of the ledger it changes nothing but what the claim would
+    /// change before it is tried once more: releases that are owed.
     package mutating func rehearse(_ order: ClaimOrder, deadline: Moment) throws(LedgerError) {
         try journaled { () throws(JournalError) in try journal.prepare() }
+        try withOwedReleases(deadline: deadline) { ledger, freed throws(LedgerError) in
+            try ledger.rehearse(order, freed: freed, deadline: deadline)
+        }
+    }
+
+    private mutating func rehearse(
+        _ order: ClaimOrder, freed: [FreedAddress], deadline: Moment
+    ) throws(LedgerError) {
         let situation = try survey(order, leftover: [], deadline: deadline, isDryRun: true)
         var slots = try order.slots(situation.pools).map { plan in
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp, isDryRun: true)
         }
+        for index in slots.indices { slots[index].offer(freed) }
         try run(&slots, deadline: deadline) { _ throws(LedgerError) in }
     }
 

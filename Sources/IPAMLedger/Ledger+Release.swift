@@ -8,7 +8,7 @@ package struct ReleaseBudget: Sendable {
     package var release: Duration = .seconds(3)
     /// The same, while the API server was found unreachable a moment ago.
     package var impatient: Duration = .milliseconds(300)
-    /// For releases that earlier DELs could not make.
+    /// For releases that earlier DELs could not make. ``impatient`` where that is shorter and holds.
     package var followUp: Duration = .milliseconds(500)
     /// The most of those that one DEL looks at.
     package var followUpCount = 4
@@ -20,9 +20,11 @@ extension Ledger {
     /// Releases everything that an attachment holds, or writes down that it is to be released.
     ///
     /// - Flow: under the attachment's lock leave a tombstone, release what the journal names, on condition of the
-    ///   versions that it kept, and forget it. What cannot be settled in time stays in the journal, on disk, marked.
+    ///   versions that it kept, and forget it. What cannot be settled in time stays in the journal, on disk, marked. Then
+    ///   make a few releases that earlier calls left so, unless this one could not be made itself.
     /// - Guarantees: after success the address is free, cooling, or marked; a claim that is still under way finds the
-    ///   tombstone and takes itself back. A second call finds no entry and makes no request.
+    ///   tombstone and takes itself back. A second call finds no entry and makes no request, unless other releases are
+    ///   still to be made.
     /// - Parameter wasReturned: Whether the attachment's addresses were given to anyone, and must cool.
     /// - Errors: only where the release could neither be made nor written down.
     package mutating func delete(
@@ -43,8 +45,12 @@ extension Ledger {
         switch outcome {
         case nil:
             try deleteLater(attachment)
-        case .nothingHeld, .unsettled:
+        case .unsettled:
             break
+        case .nothingHeld:
+            // The last DELs of a node may all be repeated ones: nothing else would ever make the releases it owes.
+            let patience = journal.wasUnreachableRecently() ? min(budget.impatient, budget.followUp) : budget.followUp
+            carryOutReleases(limit: budget.followUpCount, deadline: transport.now() + patience)
         case .released:
             carryOutReleases(limit: budget.followUpCount, deadline: transport.now() + budget.followUp)
             // A hint that could not be tidied up is no reason to fail.
@@ -97,6 +103,13 @@ extension Ledger {
     func release(
         _ records: [JournalEntry.Record], of attachment: Attachment, mode: ReleaseMode, deadline: Moment
     ) -> [Release] {
+        makeReleases(records, of: attachment, mode: mode, deadline: deadline).filter { !$0.isSettled }
+    }
+
+    /// Releases names side by side, as far as that can be done before the deadline.
+    private func makeReleases(
+        _ records: [JournalEntry.Record], of attachment: Attachment, mode: ReleaseMode, deadline: Moment
+    ) -> [Release] {
         let transport = transport
         var releases = records.map { record in
             Release(
@@ -111,10 +124,10 @@ extension Ledger {
                 let level = release.isAwaitingCommit ? LogLevel.debug : .warning
                 log.log(level, "release is not settled", metadata + [("error", "\(error)")])
             } else {
-                log.log(.info, "released", metadata)
+                log.log(.info, release.wasMade ? "released" : "not held any more", metadata)
             }
         }
-        return releases.filter { !$0.isSettled }
+        return releases
     }
 
     /// Forgets an entry, or keeps of it what is left to release.
@@ -145,22 +158,41 @@ extension Ledger {
 
     /// Makes releases that earlier calls could only write down, as many as the time allows.
     package mutating func carryOutReleases(limit: Int, deadline: Moment) {
-        for digest in journal.releasing().shuffled(using: &generator).prefix(limit) {
-            guard transport.now() < deadline else { return }
+        _ = carryOut(journal.releasing().shuffled(using: &generator).prefix(limit), deadline: deadline)
+    }
+
+    /// Makes such releases for the sake of some pools; returns what they freed there.
+    mutating func carryOutReleases(
+        ofPools uids: Set<String>, limit: Int, deadline: Moment
+    ) -> [FreedAddress] {
+        let journal = journal
+        let digests = journal.releasing().shuffled(using: &generator).lazy.filter { digest in
+            guard case .entry(let entry)? = try? journal.entry(for: digest) else { return false }
+            return entry.records.contains { uids.contains($0.poolUID) }
+        }
+        return carryOut(digests.prefix(limit), deadline: deadline).filter { uids.contains($0.poolUID) }
+    }
+
+    private func carryOut(_ digests: some Sequence<String>, deadline: Moment) -> [FreedAddress] {
+        var freed: [FreedAddress] = []
+        for digest in digests {
+            guard transport.now() < deadline else { break }
             do throws(LedgerError) {
                 // Whoever holds the lock is at work on this very attachment.
                 let scope = JournalLock.Scope.attachment(digest: digest)
-                _ = try journal.withLock(scope, until: transport.now()) { () throws(LedgerError) in
+                let found = try journal.withLock(scope, until: transport.now()) { () throws(LedgerError) in
                     // An ADD may have taken the attachment up since the list was read.
-                    if journal.isReleasing(digest) { try carryOutRelease(digest, deadline: deadline) }
+                    journal.isReleasing(digest) ? try carryOutRelease(digest, deadline: deadline) : []
                 }
+                freed += found ?? []
             } catch {
                 log.log(.warning, "earlier release failed again", [("entry", digest), ("error", "\(error)")])
             }
         }
+        return freed
     }
 
-    private func carryOutRelease(_ digest: String, deadline: Moment) throws(LedgerError) {
+    private func carryOutRelease(_ digest: String, deadline: Moment) throws(LedgerError) -> [FreedAddress] {
         switch try journaled({ () throws(JournalError) in try journal.entry(for: digest) }) {
         case .absent:
             try journaled { () throws(JournalError) in try journal.unmarkReleasing(digest) }
@@ -170,10 +202,12 @@ extension Ledger {
             // Only a rebuild can tell what it holds, and one will run before the next ADD or DEL.
             try journaled { () throws(JournalError) in try journal.markTorn() }
         case .entry(let entry):
-            try settle(
-                entry,
-                left: release(entry.records, of: entry.attachment, mode: entry.releaseMode, deadline: deadline))
+            let releases = makeReleases(
+                entry.records, of: entry.attachment, mode: entry.releaseMode, deadline: deadline)
+            try settle(entry, left: releases.filter { !$0.isSettled })
+            return releases.compactMap(\.freed)
         }
+        return []
     }
 
     // MARK: Without a journal

@@ -63,7 +63,7 @@ extension Ledger {
         switch PodIdentity(arguments: arguments, found: metadata) {
         case .pod(let pod): return (.pod, pod)
         case .staticPod(let pod): return (.static, pod)
-        case .gone: throw .podChanged("pod \"\(name)\" does not exist any more")
+        case .gone: throw .podChanged("pod \"\(name)\" does not exist (any more)")
         case .replaced(let uid):
             throw .podChanged(
                 "pod \"\(name)\" was replaced: the API server has UID \(uid), the container runtime said"

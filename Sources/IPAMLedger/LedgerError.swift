@@ -32,17 +32,29 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
     /// How full a pool was when it had nothing to give.
     package struct PoolFill: Hashable, Sendable, CustomStringConvertible {
         package var pool: String
+        package var poolUID: String
         package var counts: PoolCounts
+        /// Addresses that nobody holds and that were passed over all the same: they are the node's own.
+        package var own: Int
 
-        package init(pool: String, counts: PoolCounts) {
+        package init(pool: String, poolUID: String = "", counts: PoolCounts, own: Int = 0) {
             self.pool = pool
+            self.poolUID = poolUID
             self.counts = counts
+            self.own = own
         }
 
         package var description: String {
             let usable = counts.usable == .max ? "more than 2^127" : String(counts.usable)
-            return "IPPool \"\(pool)\": \(usable) usable addresses, \(counts.allocated) allocated,"
-                + " \(counts.held) held by claims, \(counts.cooling) cooling"
+            let noun = counts.usable == 1 ? "address" : "addresses"
+            let owned =
+                switch own {
+                case 0: ""
+                case 1: ", 1 is an address of this node"
+                default: ", \(own) are addresses of this node"
+                }
+            return "IPPool \"\(pool)\": \(usable) usable \(noun), \(counts.allocated) allocated,"
+                + " \(counts.held) held by claims, \(counts.cooling) cooling\(owned)"
         }
     }
 

@@ -1,4 +1,5 @@
 import IPAMAPI
+import IPAddressing
 import JSONText
 import KubernetesCore
 
@@ -21,6 +22,7 @@ enum ReleaseMode: Hashable, Sendable {
 struct Release: Conversation {
     let record: JournalEntry.Record
     private let now: () -> Moment
+    private let isDeleted: Bool
     private var swap: CompareAndSwap
 
     init(
@@ -31,6 +33,7 @@ struct Release: Conversation {
         self.now = now
         let holder = Holder(attachment: attachment, machineID: machineID)
         let isDeleted = mode == .delete || record.cooldownSeconds == 0
+        self.isDeleted = isDeleted
         swap = CompareAndSwap(
             .ipAllocations, name: record.name, starting: record.version.map { holder.remembered(record.name, $0) }
         ) { object in
@@ -59,6 +62,24 @@ struct Release: Conversation {
         }
     }
 
+    /// Whether it was this release that took the name from the attachment. Otherwise the attachment did not hold it any
+    /// more, or the answer to the write was lost.
+    var wasMade: Bool {
+        if case .success(.done) = swap.result { true } else { false }
+    }
+
+    /// The address, once it is settled; nil before.
+    var freed: FreedAddress? {
+        guard isSettled, case .success(let outcome) = swap.result else { return nil }
+        let isFree =
+            switch outcome {
+            case .done: isDeleted
+            case .gone: true
+            case .left: false
+            }
+        return FreedAddress(address: record.address, poolUID: record.poolUID, isFree: isFree)
+    }
+
     /// Whether all that is left is that a create which nothing was heard of may still be committed.
     var isAwaitingCommit: Bool {
         if case .success = swap.result { !isSettled } else { false }
@@ -85,6 +106,14 @@ struct Release: Conversation {
         if case .transport = swap.lastError { return true }
         return swap.attempts == 0
     }
+}
+
+/// An address that a release took from its attachment a moment ago, or found taken from it.
+struct FreedAddress: Hashable, Sendable {
+    var address: IPAddress
+    var poolUID: String
+    /// Whether its allocation is gone. Otherwise it is cooling, or somebody else's by now.
+    var isFree: Bool
 }
 
 /// Who an allocation must name to be released. Compared on the raw object, for one that was edited by hand into

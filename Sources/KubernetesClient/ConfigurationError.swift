@@ -13,10 +13,13 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
 
     package let kind: Kind
     package let message: String
+    /// What the file is that the message begins with.
+    package let subject: String
 
-    package init(_ kind: Kind, _ message: String) {
+    package init(_ kind: Kind, _ message: String, subject: String = "kubeconfig") {
         self.kind = kind
         self.message = message
+        self.subject = subject
     }
 
     package var description: String { message }

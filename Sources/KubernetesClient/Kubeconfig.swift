@@ -108,7 +108,9 @@ extension ClientConfiguration {
             throw user.error(.invalid, "client-certificate-data", "missing: the client key is of no use without it")
         }
         if let file = try user.file("tokenFile") {
-            token = try Credentials.token(FileContents.read(file), source: file)
+            token = try user.naming("token file", file) { () throws(ConfigurationError) in
+                try Credentials.token(FileContents.read(file), source: file)
+            }
             tokenFile = file
         } else if let text = try user.string("token") {
             token = try Credentials.token(Array(text.utf8), source: user.source("token"))
@@ -168,6 +170,20 @@ private struct KubeconfigEntry {
         return KubeconfigEntry(body, path: path, owner: owner)
     }
 
+    /// Runs what reads a file that this one names; an error says which file is which.
+    func naming<Value>(
+        _ subject: String, _ file: String, _ body: () throws(ConfigurationError) -> Value
+    ) throws(ConfigurationError) -> Value {
+        do throws(ConfigurationError) {
+            return try body()
+        } catch {
+            // The messages of a file begin with its name.
+            let problem = error.message.dropFirst(file.count)
+            throw ConfigurationError(
+                error.kind, "\(file), named in kubeconfig \(path)\(problem)", subject: subject)
+        }
+    }
+
     func has(_ member: String) -> Bool { fields.value(member).map { $0.string != "" } ?? false }
 
     func string(_ member: String) throws(ConfigurationError) -> String? {
@@ -196,6 +212,8 @@ private struct KubeconfigEntry {
             return try validate(bytes, source(data))
         }
         guard let file = try file(member) else { return nil }
-        return try validate(FileContents.read(file), file)
+        return try naming("\(member) file", file) { () throws(ConfigurationError) in
+            try validate(FileContents.read(file), file)
+        }
     }
 }

@@ -113,6 +113,16 @@ extension APIError {
         return details.kind == "namespaces" && details.name == namespace
     }
 
+    /// The server knows no such kind of object: it is not installed, or the server is starting.
+    package var isUnserved: Bool {
+        switch self {
+        case .gaveUp(_, let last): last.isUnserved
+        case .notKubernetes(let httpStatus, let excerpt, _): httpStatus == 404 && excerpt == "404 page not found"
+        case .status(let status, _): status.code == 404 && status.details.name == nil && status.details.kind == nil
+        case .transport, .undecodable: false
+        }
+    }
+
     package var isAlreadyExists: Bool { status.map { $0.code == 409 && $0.reason == "AlreadyExists" } ?? false }
 
     /// A precondition failed, a stale `resourceVersion` among them.

@@ -133,4 +133,11 @@ import Testing
         #expect(failure { () throws(CNIError) in try configuration.supports(.v020) } != nil)
         #expect(failure { () throws(CNIError) in try configuration.supports(.v100) } == nil)
     }
+
+    @Test func `a key that was written for pools is named`() throws {
+        let configuration = try network(["pool": "blue"])
+        let near = failure { () throws(CNIError) in try AddressConfiguration(configuration) }
+        #expect(near?.code == CNIError.invalidConfiguration)
+        #expect(near?.message.contains("ipam.pools: missing; \"pool\" is unknown; name IPPools") == true)
+    }
 }

@@ -41,6 +41,17 @@ import Testing
         #expect(!answer.message.isEmpty)
     }
 
+    @Test func `a server without the CRDs is told from one that is away`() {
+        let unserved = LedgerError.api(
+            .notKubernetes(httpStatus: 404, excerpt: "404 page not found", Self.subject), attempts: 4)
+        let error = CNIError(unserved)
+        #expect(error.code == CNIError.tryAgainLater)
+        #expect(
+            error.message
+                == "the API server does not know ipam.berth.dev/v1alpha1: are the CRDs installed (config/crd)?")
+        #expect(error.details.contains("404 page not found"))
+    }
+
     @Test func `a missing permission is named`() {
         #expect(CNIError(Self.api(403)).details.contains("create ipallocations.ipam.berth.dev"))
     }

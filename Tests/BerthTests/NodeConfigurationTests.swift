@@ -99,6 +99,45 @@ import Testing
         }
     }
 
+    @Test func `an error tells the document and the key`() throws {
+        try withFolder { folder in
+            let ipam: JSON = ["configDir": .string(folder)]
+            func message(_ file: String, _ ipam: JSON, _ environment: Environment = [:]) throws -> String? {
+                try write(file, to: "\(folder)/berth.conf")
+                let fields = try JSONFields(ipam, path: "ipam")
+                return failure { () throws(CNIError) in
+                    try NodeConfiguration(ipam: fields, environment: environment)
+                }?.message
+            }
+            let file = "node configuration \(folder)/berth.conf: "
+            let ofFile = try message(#"{"nodeName": "n", "timeoutSeconds": 0}"#, ipam)
+            #expect(ofFile == file + "timeoutSeconds: 0 is not between 1 and 120")
+            let ofType = try message(#"{"nodeName": 7}"#, ipam)
+            #expect(ofType == file + "nodeName: expected a string, found a number")
+            var own = ipam
+            own["timeoutSeconds"] = 0
+            let ofNetwork = try message(#"{"nodeName": "n"}"#, own)
+            #expect(ofNetwork == "network configuration: ipam.timeoutSeconds: 0 is not between 1 and 120")
+            let ofName = try message(#"{"nodeName": "a_b"}"#, ipam)
+            #expect(ofName?.hasPrefix(file + "nodeName: \"a_b\" is no name") == true)
+            let ofVariable = try message("{}", ipam, ["NODE_NAME": "A"])
+            #expect(ofVariable?.hasPrefix("NODE_NAME: \"A\" is no name") == true)
+        }
+    }
+
+    @Test(arguments: ["Worker", "a_b", "-a", "a.", "a b", "é", String(repeating: "a", count: 254)])
+    func `what is no name of a node is refused, but for a DEL`(name: String) throws {
+        try withFolder { folder in
+            try write(#"{"nodeName": "\#(name)", "timeoutSeconds": 5}"#, to: "\(folder)/berth.conf")
+            let ipam = try JSONFields(["configDir": .string(folder)])
+            let error = failure { () throws(CNIError) in try NodeConfiguration(ipam: ipam, environment: [:]) }
+            #expect(error?.code == CNIError.invalidConfiguration)
+            #expect(error?.message.contains("nodeName") == true)
+            let forRelease = try NodeConfiguration(ipam: ipam, environment: [:], isForRelease: true)
+            #expect(forRelease.nodeName == name)
+        }
+    }
+
     @Test func `a berth.conf that is no JSON is an error that names the file`() throws {
         try withFolder { folder in
             try write("nodeName: n1", to: "\(folder)/berth.conf")

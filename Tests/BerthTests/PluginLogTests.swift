@@ -1,4 +1,5 @@
 import IPAMLedger
+import Synchronization
 import Testing
 
 @testable import Berth
@@ -47,5 +48,18 @@ import Testing
             // A file that cannot be written is no reason to fail.
             log.append("three\n", to: "\(folder)/berth.log/below")
         }
+    }
+
+    @Test func `a log file that cannot be opened is told of once, on standard error`() throws {
+        let written = Mutex("")
+        var log = PluginLog(level: .info, file: "/dev/null/berth.log", traceID: nil)
+        log.writeStandardError = { bytes in written.withLock { $0 += String(decoding: bytes, as: UTF8.self) } }
+        for _ in 0..<3 { log.write(.info, "ADD", []) }
+        let lines = written.withLock(\.self).split(separator: "\n")
+        #expect(lines.count { $0.contains("msg=ADD") } == 3)
+        let complaints = lines.filter { $0.contains("log file cannot be opened") }
+        #expect(complaints.count == 1)
+        #expect(complaints.first?.contains("level=warning") == true)
+        #expect(complaints.first?.contains("file=/dev/null/berth.log error=\"Not a directory\"") == true)
     }
 }

@@ -60,4 +60,33 @@ struct CNIArgumentsTests {
         #expect(throws: CNIError.self) { try CNIArguments(environment: bad, command: .check) }
         #expect(try CNIArguments(environment: bad, command: .del).cniArgs.podName == "p")
     }
+
+    @Test(arguments: ["CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS", "CNI_ARGS"])
+    func `a value that is not UTF-8 is refused, and not repaired into another one`(variable: String) throws {
+        let variables = environment("ADD", ["CNI_ARGS": "K8S_POD_NAME=p"])
+        let bytes: [UInt8] = Array((variables[variable] ?? "").utf8) + [0xFF]
+        let broken = Environment { $0 == variable ? bytes : variables[$0].map { Array($0.utf8) } }
+        for command in [CNICommand.add, .check, .del] {
+            let namesAttachment = variable == "CNI_CONTAINERID" || variable == "CNI_IFNAME"
+            let error = cniError { _ = try CNIArguments(environment: broken, command: command) }
+            guard command != .del || namesAttachment else {
+                #expect(error == nil)
+                continue
+            }
+            #expect(error?.code == CNIError.invalidEnvironment)
+            #expect(error?.message.hasPrefix(variable) == true)
+            #expect(error?.message.hasSuffix("is not UTF-8") == true)
+        }
+    }
+
+    @Test func `a container ID may have 256 bytes`() throws {
+        let longest = String(repeating: "c", count: 256)
+        let arguments = try CNIArguments(environment: environment("ADD", ["CNI_CONTAINERID": longest]), command: .add)
+        #expect(arguments.containerID == longest)
+        let error = cniError {
+            _ = try CNIArguments(environment: environment("ADD", ["CNI_CONTAINERID": longest + "c"]), command: .add)
+        }
+        #expect(error?.code == CNIError.invalidEnvironment)
+        #expect(error?.message.hasPrefix("CNI_CONTAINERID is longer than 256 bytes: 257") == true)
+    }
 }

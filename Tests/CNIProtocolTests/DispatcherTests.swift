@@ -21,6 +21,17 @@ struct DispatcherTests {
         #expect(plugin.callCount == 1)
     }
 
+    @Test(arguments: [[:], environment("ADD")])
+    func `an unknown argument is answered with the usage and status 2`(variables: [String: String]) throws {
+        let plugin = try FakePlugin("10.0.0.7/24")
+        let outcome = try dispatch(variables, .text(configuration()), arguments: ["foo"], plugin: plugin)
+        #expect(outcome.status == 2)
+        #expect(outcome.outputs.isEmpty)
+        #expect(outcome.errorOutput.hasPrefix("berth: unknown argument \"foo\"\nberth 1.2.3, an IPAM plugin"))
+        #expect(outcome.reads == 0)
+        #expect(plugin.callCount == 0)
+    }
+
     @Test func `the plugin gets everything parsed`() throws {
         let plugin = try FakePlugin("10.0.0.7/24")
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -30,6 +30,32 @@ struct ConformanceInvocationTests {
         }
     }
 
+    @Test(arguments: ["CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS", "CNI_ARGS"])
+    func `Invocation 1: a value that is not UTF-8 is code 4, and not another one's`(variable: String) async throws {
+        try await PluginRig.run { rig in
+            let sandbox = try rig.node.newSandbox()
+            let configuration = rig.node.configuration(pools: [try await rig.makePool(hosts: 7...7)])
+            // A shell, for this process has its variables as text.
+            let script = "export \(variable)=\"$\(variable)$(printf '\\377')\"; exec '\(rig.node.runner.executable)'"
+            let environment = [
+                "CNI_COMMAND": "ADD", "CNI_CONTAINERID": sandbox.containerID, "CNI_NETNS": sandbox.netns,
+                "CNI_IFNAME": "eth", "CNI_ARGS": "IgnoreUnknown=1;A=b",
+            ]
+            let command = Command(
+                "sh", ["-c", script], environment: environment, stdin: configuration.serialized())
+            try expectFailure(PluginOutcome(try await command.run()), code: 4, says: [variable, "not UTF-8"])
+            try await rig.expectNothingHeld()
+        }
+    }
+
+    @Test func `Invocation 1: an argument that does not exist is answered with the usage`() async throws {
+        let outcome = try await run(PluginRunner.berth().executable, ["foo"])
+        #expect(outcome.ending == .exited(2))
+        #expect(outcome.output.isEmpty)
+        #expect(outcome.errorText.contains("unknown argument \"foo\""))
+        #expect(outcome.errorText.contains("Container Network Interface"))
+    }
+
     @Test func `Invocation 1: DEL takes an absent CNI_NETNS, GC and STATUS no attachment at all`() async throws {
         try await PluginRig.run { rig in
             let configuration = rig.node.configuration(pools: [try await rig.makePool(hosts: 7...7)])

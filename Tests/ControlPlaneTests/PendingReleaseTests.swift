@@ -55,6 +55,90 @@ struct PendingReleaseTests {
         }
         try await controlPlane.removePools([pool.name])
     }
+
+    // MARK: After an outage of the API server
+
+    /// A pool of one address, which a DEL could only write down as released.
+    private func withOwedRelease(
+        cooldown: String = "0s", strategy: PoolStrategy = .random, _ body: (ClaimBench, ClaimPool) async throws -> Void
+    ) async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool(size: 1, cooldown: cooldown, strategy: strategy)
+            let sandbox = try bench.node.newSandbox()
+            let added = try await bench.add(sandbox, pool).checked()
+            await bench.proxy.suspend()
+            try await bench.del(sandbox, pool, previous: added)
+            try await bench.proxy.resume()
+            #expect(bench.node.pendingReleases == [sandbox.attachment().digest])
+            bench.proxy.clearLog()
+            try await body(bench, pool)
+        }
+    }
+
+    @Test(.controlPlane, arguments: ["0s", "10s"], PoolStrategy.allCases)
+    func `an ADD that would find its pool full makes the releases that the node owes it`(
+        cooldown: String, strategy: PoolStrategy
+    ) async throws {
+        try await withOwedRelease(cooldown: cooldown, strategy: strategy) { bench, pool in
+            // As far as the controller knows.
+            try await bench.publish(pool, free: [])
+            let next = try bench.node.newSandbox()
+            #expect(try await bench.add(next, pool).checked().addresses == pool.addresses)
+            #expect(try await bench.holders(pool) == [pool.addresses[0]: next.attachment()])
+            #expect(bench.node.pendingReleases.isEmpty)
+            // It is full now, and nothing is owed: an ADD is refused, and releases nothing.
+            bench.proxy.clearLog()
+            #expect(try await bench.add(try bench.node.newSandbox(), pool).code == PluginCode.exhausted)
+            #expect(bench.proxy.log.statuses("delete").isEmpty)
+            #expect(bench.proxy.log.statuses("patch").isEmpty)
+        }
+    }
+
+    @Test(.controlPlane) func `an ADD that finds an address leaves the releases of others to a DEL`() async throws {
+        try await withOwedRelease { bench, pool in
+            let other = try await bench.makePool()
+            let sandbox = try bench.node.newSandbox()
+            try await bench.add(sandbox, pool, other).checked()
+            #expect(bench.node.pendingReleases.isEmpty == false)
+            #expect(bench.proxy.log.statuses("delete").isEmpty)
+        }
+    }
+
+    @Test(.controlPlane) func `a STATUS says no to no ADD that would be served`() async throws {
+        try await withOwedRelease { bench, pool in
+            try await bench.node.status(bench.configuration([pool])).checked()
+            #expect(try await bench.allocations(pool).isEmpty)
+        }
+    }
+
+    @Test(.controlPlane) func `a repeated DEL makes releases that are owed, and no request when none are`() async throws
+    {
+        try await withOwedRelease { bench, pool in
+            let configuration = bench.configuration([pool])
+            try await bench.node.delAgain(try bench.node.newSandbox(), configuration).checked()
+            #expect(bench.node.pendingReleases.isEmpty)
+            #expect(try await bench.allocations(pool).isEmpty)
+            bench.proxy.clearLog()
+            try await bench.node.delAgain(try bench.node.newSandbox(), configuration).checked()
+            #expect(bench.proxy.log.isEmpty)
+        }
+    }
+
+    @Test(.controlPlane) func `the log tells a release from an address that was not held any more`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool(size: 2, cooldown: "0s")
+            let (released, lost) = (try bench.node.newSandbox(), try bench.node.newSandbox())
+            for sandbox in [released, lost] { try await bench.add(sandbox, pool).checked() }
+            let address = try #require(try await bench.holders(pool).first { $0.value == lost.attachment() }?.key)
+            try await bench.deleteAllocation(address)
+            for sandbox in [released, lost] { try await bench.del(sandbox, pool) }
+            let lines = bench.node.log.split(separator: "\n").filter { $0.contains("allocation=") }
+            let gone = lines.filter { $0.contains("msg=\"not held any more\"") }
+            #expect(gone.count == 1)
+            #expect(gone.first?.contains("allocation=\(address)") == true)
+            #expect(lines.count { $0.contains("msg=released") } == 1)
+        }
+    }
 }
 
 /// No server anywhere.

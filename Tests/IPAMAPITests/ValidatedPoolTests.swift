@@ -76,6 +76,12 @@ struct BadPool: CustomTestStringConvertible, Sendable {
             "spec.routes[0].gw", "\"x\" is not an IP address: \"x\" is neither dotted IPv4 nor colon-separated IPv6",
             routes: [.init(dst: "10.0.0.0/8", gw: "x")]),
         v4(
+            "spec.routes[1].gw", "\"10.0.1.1\" is not \(v4Subnet)",
+            routes: [.init(dst: "10.9.0.0/16", gw: "10.0.0.1"), .init(dst: "10.8.0.0/16", gw: "10.0.1.1")]),
+        Self(
+            .init(subnet: "fd00::/64", routes: [.init(dst: "::/0", gw: "fd01::1")]), "spec.routes[0].gw",
+            "\"fd01::1\" is not within the subnet fd00::/64"),
+        v4(
             "spec.routes[0].mtu", "-1 is not between 0 and 65536", routes: [.init(dst: "10.0.0.0/8", mtu: -1)]),
         v4(
             "spec.routes[0].advmss", "65536 is not between 0 and 65535",
@@ -91,6 +97,9 @@ struct BadPool: CustomTestStringConvertible, Sendable {
         Self(.init(subnet: "10.0.0.1/32", gateway: "10.0.0.1"), "spec", "no address of \"10.0.0.1/32\" \(unusable)"),
         v4("spec", "no address of \"10.0.0.0/24\" \(unusable)", ranges: ["10.0.0.9"], exclude: ["10.0.0.8/30"]),
         v4("spec", "no address of \"10.0.0.0/24\" \(unusable)", ranges: ["10.0.0.0", "10.0.0.255"]),
+        Self(.init(subnet: "224.1.0.0/16"), "spec", "no address of \"224.1.0.0/16\" \(unusable)"),
+        Self(.init(subnet: "127.0.0.0/24"), "spec", "no address of \"127.0.0.0/24\" \(unusable)"),
+        Self(.init(subnet: "ff05::/64"), "spec", "no address of \"ff05::/64\" \(unusable)"),
         // Names and numbers.
         Self(
             .init(subnet: "10.0.0.0/24", network: "1a"), "spec.network",
@@ -147,6 +156,13 @@ struct BadPool: CustomTestStringConvertible, Sendable {
             IPPool(metadata: ObjectMetadata(name: "p"), spec: .init(subnet: subnet, gateway: gateway)))
         #expect(pool.gateway == (try ip(gateway)))
         #expect(pool.usable.description == usable)
+    }
+
+    @Test(arguments: ["fe80::1", "FE80::1", "febf:ffff::1", "fd00::1"])
+    func `a route's next hop may be an address of the subnet or of the IPv6 link`(gateway: String) throws {
+        let spec = IPPool.Spec(subnet: "fd00::/64", routes: [.init(dst: "::/0", gw: gateway)])
+        let pool = try ValidatedPool(IPPool(metadata: ObjectMetadata(name: "p"), spec: spec))
+        #expect(pool.routes.first?.gw == (try ip(gateway)))
     }
 
     @Test func `everything that was written is there, parsed`() throws {

@@ -89,9 +89,9 @@ import Testing
 
     @Test(arguments: [
         // The same pool again, and another pool of the same family: there is one address of a family.
-        ("10.0.0.7 10.0.0.8", "10.0.0.8", "more addresses requested than given"),
-        ("10.0.0.7 10.1.0.7", "10.1.0.7", "more addresses requested than given"),
-        ("fd00::7 fd00::8", "fd00::8", "more addresses requested than given"),
+        ("10.0.0.7 10.0.0.8", "10.0.0.8", "more addresses requested than given; requested already: 10.0.0.7"),
+        ("10.0.0.7 10.1.0.7", "10.1.0.7", "more addresses requested than given; requested already: 10.0.0.7"),
+        ("fd00::7 fd00::8", "fd00::8", "more addresses requested than given; requested already: fd00::7"),
     ])
     func `an address beyond those that are given is refused`(request: String, refused: String, why: String) throws {
         #expect(
@@ -138,7 +138,7 @@ import Testing
                 == "wire.fd00-0000-0000-0000-0000-0000-0000-0007")
     }
 
-    private static let notAllowed = "does not allow it (ranges, exclude, network or broadcast address)"
+    private static let notAllowed = "does not allow it (ranges, exclude, or a network, broadcast, multicast or loopback address)"
 
     private func dualStack() throws -> [SlotPlan] {
         try SlotPlan.slots(forNamed: [

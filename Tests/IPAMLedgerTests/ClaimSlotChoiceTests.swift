@@ -94,6 +94,48 @@ import Testing
         #expect(driver.records.isEmpty)
     }
 
+    @Test func `addresses of the node itself are not counted as allocated`() throws {
+        var driver = try SlotDriver([pool("10.0.0.4/30", strategy: .sequential)])
+        #expect(driver.ask() == "scan everything of blue")
+        try driver.learnAll(free: "10.0.0.5 10.0.0.6")
+        for own in ["10.0.0.5", "10.0.0.6"] {
+            #expect(driver.ask() == "create \(own)")
+            driver.slot.avoid(try address(own))
+        }
+        #expect(driver.ask() == "finished")
+        #expect(
+            driver.slot.failure?.description == """
+                no address is free: IPPool "blue": 2 usable addresses, 0 allocated, 0 held by claims, 0 cooling, \
+                2 are addresses of this node
+                """)
+    }
+
+    // MARK: What this node released a moment ago
+
+    @Test(arguments: PoolStrategy.allCases)
+    func `an address that was freed a moment ago is tried first, whatever the hint says`(strategy: PoolStrategy) throws
+    {
+        var driver = try SlotDriver([pool("10.0.0.0/28", strategy: strategy, free: "")])
+        driver.slot.offer([
+            FreedAddress(address: try address("10.0.0.9"), poolUID: "uid-green", isFree: true),
+            FreedAddress(address: try address("10.0.0.7"), poolUID: "uid-blue", isFree: true),
+            FreedAddress(address: try address("10.0.9.9"), poolUID: "uid-blue", isFree: true),
+        ])
+        #expect(driver.ask() == "create 10.0.0.7")
+        try driver.answer(.alreadyExists)
+        #expect(driver.ask() == "scan everything of blue")
+    }
+
+    @Test func `an address that began to cool a moment ago can be taken over`() throws {
+        var driver = try SlotDriver([pool("10.0.0.0/28", free: "")])
+        driver.slot.offer([FreedAddress(address: try address("10.0.0.7"), poolUID: "uid-blue", isFree: false)])
+        #expect(driver.ask() == "scan cooling of blue")
+        try driver.learn(free: "")
+        #expect(driver.ask() == "get 10.0.0.7")
+        try driver.answer(.object(.cooling))
+        #expect(driver.ask() == "wait 2 s")
+    }
+
     // MARK: Take-overs
 
     @Test func `a cooling address that is gone when it is read is created`() throws {

@@ -42,12 +42,34 @@ import Testing
         #expect(driver.records == "10.0.0.6 v7 late")
     }
 
-    @Test(arguments: [("10.0.0.5", "green"), ("10.0.0.4", "blue"), ("10.0.9.9", "blue")])
-    func `a name of another pool, or that the pool no longer allows, is not taken up`(name: String, pool: String) throws
-    {
+    @Test(arguments: [("10.0.0.5", "green"), ("10.0.9.9", "blue")])
+    func `a name of another pool, or outside of its subnet, is not taken up`(name: String, pool: String) throws {
         var driver = try SlotDriver.one()
         #expect(!driver.slot.resume(try record(name, pool: pool, version: "7")))
         #expect(driver.ask() == "create 10.0.0.5")
+    }
+
+    @Test func `what is held stays held when the pool's ranges exclude it by now, and is not created again`() throws {
+        var driver = try SlotDriver([pool("10.0.0.0/28", ranges: ["10.0.0.5"], free: "10.0.0.5")])
+        #expect(!driver.slot.resume(try record("10.0.0.9", until: moment(2000))))
+        #expect(driver.slot.resume(try record("10.0.0.9", version: "7")))
+        #expect(driver.ask() == "finished")
+        #expect(driver.records == "10.0.0.9 v7")
+    }
+
+    @Test func `what is held of a pool that takes no new claims stays held, and nothing else is chosen from it`() throws
+    {
+        let (open, closed) = (try pool("10.0.1.0/28", named: "open", free: ""), try pool("10.0.0.0/28", disabled: true))
+        let plan = try SlotPlan.slot(from: [closed, open])
+        var resumed = SlotDriver(ClaimSlot(plan, claimant: claimant, claimedAt: ""))
+        #expect(!resumed.slot.resume(try record("10.0.0.9", until: moment(2000))))
+        #expect(resumed.slot.resume(try record("10.0.0.9", version: "7")))
+        #expect(resumed.slot.held?.pool.name == "blue")
+        var fresh = SlotDriver(ClaimSlot(plan, claimant: claimant, claimedAt: ""))
+        #expect(fresh.ask() == "scan cooling of open")
+        try fresh.learn(free: "")
+        #expect(fresh.ask() == "finished")
+        #expect(fresh.slot.failure?.description.contains("blue") == false)
     }
 
     @Test func `a slot takes up one name`() throws {

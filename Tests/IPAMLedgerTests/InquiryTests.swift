@@ -43,6 +43,20 @@ import Testing
         }
     }
 
+    @Test func `a server that does not know the kind is asked four times`() throws {
+        #expect(Inquiry.maximumUnserved == 4)
+        var known = try inquiry(.unserved, .unserved, .unserved, .object(.ours)).inquiry
+        #expect(known.next(remaining: .seconds(3)) == .finished)
+        #expect(throws: Never.self) { try known.outcome.get() }
+        var unknown = try inquiry(.unserved, .unserved, .unserved, .unserved).inquiry
+        #expect(unknown.next(remaining: .seconds(3)) == .finished)
+        guard case .failure(.api(let error, attempts: 4)) = unknown.outcome else {
+            Issue.record("\(unknown.outcome)")
+            return
+        }
+        #expect(error.isUnserved)
+    }
+
     @Test func `the server's Retry-After is kept, up to a bound`() throws {
         #expect(try inquiry(.status(429, "", retryAfter: 3), .timeout).pauses == [.seconds(3)])
         #expect(try inquiry(.status(503, "", retryAfter: 86_400), .timeout).pauses == [.seconds(10)])

@@ -28,6 +28,16 @@ import Testing
                 """)
     }
 
+    @Test func `one address is one address, and the node's own are counted apart`() {
+        let counts = PoolCounts(usable: 1, allocated: 0, cooling: 0, held: 0)
+        #expect(
+            "\(LedgerError.PoolFill(pool: "blue", counts: counts, own: 1))"
+                == "IPPool \"blue\": 1 usable address, 0 allocated, 0 held by claims, 0 cooling, 1 is an address of this node"
+        )
+        #expect(
+            "\(LedgerError.PoolFill(pool: "blue", counts: counts, own: 2))".hasSuffix("2 are addresses of this node"))
+    }
+
     @Test(
         arguments: [
             (LedgerError.busy(attachment), "c1"), (.deleted(attachment), "c1"), (.deadline("9 creates"), "9 creates"),

@@ -182,4 +182,22 @@ import Testing
     }
 
     private let path = "/apis/ipam.berth.dev/v1alpha1/ipallocations/10.0.0.5"
+
+    @Test(
+        arguments: [
+            ("7", .cool, [.done()], true, false), ("7", .delete, [.done()], true, true),
+            (nil, .cool, [.notFound], false, true), (nil, .cool, [.object(.other)], false, false),
+            (nil, .delete, [.object(.cooling)], false, false),
+        ] as [(String?, ReleaseMode, [Answer], Bool, Bool)])
+    func `a release tells whether it took the name away, and whether the address is free`(
+        version: String?, mode: ReleaseMode, answers: [Answer], wasMade: Bool, isFree: Bool
+    ) throws {
+        var driver = Driver(try record("10.0.0.5", version: version), mode)
+        #expect(driver.release.freed == nil)
+        try driver.run(answers)
+        #expect(driver.release.wasMade == wasMade)
+        #expect(
+            driver.release.freed
+                == FreedAddress(address: try address("10.0.0.5"), poolUID: "uid-blue", isFree: isFree))
+    }
 }

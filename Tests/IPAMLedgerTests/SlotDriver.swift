@@ -74,6 +74,16 @@ struct SlotDriver {
         slot.learn(scan, source: source)
     }
 
+    /// A scan of a pool of which nothing is allocated.
+    mutating func learnAll(free: String) throws {
+        let (pool, free) = (slot.sources[0].pool, try addresses(free))
+        slot.learn(
+            PoolScan(
+                poolUID: pool.uid, poolGeneration: pool.generation, freeCount: UInt128(free.count), free: free,
+                cooling: [], counts: PoolCounts(usable: pool.usable.count, allocated: 0, cooling: 0, held: 0)),
+            source: 0)
+    }
+
     /// For example `10.0.0.5 v1; 10.0.0.6 late`.
     var records: String { slot.journalRecords.map(\.brief).joined(separator: "; ") }
 }

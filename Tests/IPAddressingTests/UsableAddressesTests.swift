@@ -56,10 +56,30 @@ import Testing
         #expect(result.description == usable)
     }
 
-    @Test(arguments: 0...32)
+    @Test(arguments: [
+        // RFC 6890: this host, loopback. RFC 5771: multicast.
+        ("0.0.0.0/8", ""), ("0.1.2.0/24", ""), ("127.0.0.0/24", ""), ("224.0.0.0/24", ""), ("239.1.2.3/32", ""),
+        ("::/127", ""), ("::1/128", ""), ("ff00::/8", ""), ("ff02::1:0/112", ""),
+        // What merely contains them is usable without them.
+        ("126.0.0.0/7", "126.0.0.1-126.255.255.255"),
+        ("192.0.0.0/2", "192.0.0.1-223.255.255.255, 240.0.0.0-255.255.255.254"),
+        ("0.0.0.0/0", "1.0.0.0-126.255.255.255, 128.0.0.0-223.255.255.255, 240.0.0.0-255.255.255.254"),
+        ("::/126", "::2-::3"), ("::/0", "::2-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        // Their neighbours.
+        ("1.0.0.0/30", "1.0.0.1-1.0.0.2"), ("223.255.255.0/31", "223.255.255.0-223.255.255.1"),
+        ("fe00::/127", "fe00::-fe00::1"), ("240.0.0.0/30", "240.0.0.1-240.0.0.2"),
+    ])
+    func `no address of multicast, loopback or this host is usable`(subnet: String, usable: String) throws {
+        #expect(try usableAddresses(subnet: prefix(subnet)).description == usable)
+    }
+
+    @Test(arguments: 4...32)
     func `the count of every IPv4 length follows the formula`(length: Int) throws {
         var generator = SplitMix64(seed: UInt64(length))
-        let subnet = try #require(IPPrefix(address: generator.address(.v4), length: length))
+        // In 16.0.0.0/4, which has nothing special.
+        let value = UInt128.random(in: 0x1000_0000...0x1FFF_FFFF, using: &generator)
+        let subnet = try #require(
+            IPAddress(family: .v4, value: value).flatMap { IPPrefix(address: $0, length: length) })
         let all: UInt128 = 1 << (32 - length)
         let expected = length <= 30 ? all - 2 : all
         #expect(usableAddresses(subnet: subnet).count == expected)
@@ -67,11 +87,13 @@ import Testing
         #expect(usableAddresses(subnet: subnet, gateway: gateway).count == expected - 1)
     }
 
-    @Test(arguments: 0...128)
+    @Test(arguments: 3...128)
     func `the count of every IPv6 length follows the formula`(length: Int) throws {
         var generator = SplitMix64(seed: UInt64(length))
-        let subnet = try #require(IPPrefix(address: generator.address(.v6), length: length))
-        // One less than all, so that 2^128 - 1 fits.
+        // In 2000::/3, which has nothing special.
+        let value = UInt128.random(in: 0x2 << 124...0x3 << 124, using: &generator)
+        let subnet = try #require(
+            IPAddress(family: .v6, value: value).flatMap { IPPrefix(address: $0, length: length) })
         let highestHost = UInt128.max >> length
         let expected = length <= 126 ? highestHost : highestHost + 1
         #expect(usableAddresses(subnet: subnet).count == expected)

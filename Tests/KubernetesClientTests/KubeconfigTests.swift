@@ -213,8 +213,12 @@ import Testing
                 try KubeconfigFixture(user: ["tokenFile": .string(file)]).load(path: "\(folder.path)/k")
             }
         }
-        #expect(error("empty") == ConfigurationError(.invalid, "\(empty): the token is empty"))
+        let names = ", named in kubeconfig \(folder.path)/k: "
+        #expect(
+            error("empty")
+                == ConfigurationError(.invalid, "\(empty)\(names)the token is empty", subject: "token file"))
         #expect(error("none")?.kind == .unreadable)
-        #expect(error("none")?.message.hasPrefix("\(folder.path)/none: ") == true)
+        #expect(error("none")?.message.hasPrefix("\(folder.path)/none\(names)") == true)
+        #expect(error("none")?.subject == "token file")
     }
 }

@@ -118,6 +118,16 @@ import Testing
         #expect(try error("spec.address").disposition == .invalid)
     }
 
+    @Test(arguments: [
+        (response(404, text: "404 page not found\n"), true), (response(404, statusBody(404, "NotFound")), false),
+        (response(404, statusBody(404, "NotFound", details: [:])), true),
+        (response(404, text: "<html>"), false), (response(503, text: "404 page not found"), false),
+        (failure(.connect, sent: false), false),
+    ])
+    func `A server that does not know the kind of object says so in two ways`(reply: Reply, expected: Bool) {
+        #expect(apiError(reply, to: getBerth)?.isUnserved == expected)
+    }
+
     static let commits: [(Reply, Bool)] = [
         (failure(.connect, sent: false), false),
         (failure(.timeout, sent: false), false),
