@@ -110,8 +110,8 @@ import Testing
         ("fd00::7/128", "fd00::7"), ("fd00::6/127", "fd00::6 fd00::7"), ("fd00::4/126", "fd00::5 fd00::6 fd00::7"),
         ("255.255.255.254/31", "255.255.255.254 255.255.255.255"),
         (
-            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127",
-            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+            "feff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127",
+            "feff:ffff:ffff:ffff:ffff:ffff:ffff:fffe feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
         ),
     ])
     func `of a tiny pool every address is found and then a scan is due`(subnet: String, all: String) throws {

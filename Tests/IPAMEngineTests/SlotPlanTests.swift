@@ -138,7 +138,8 @@ import Testing
                 == "wire.fd00-0000-0000-0000-0000-0000-0000-0007")
     }
 
-    private static let notAllowed = "does not allow it (ranges, exclude, or a network, broadcast, multicast or loopback address)"
+    private static let notAllowed =
+        "does not allow it (ranges, exclude, or a network, broadcast, multicast or loopback address)"
 
     private func dualStack() throws -> [SlotPlan] {
         try SlotPlan.slots(forNamed: [
