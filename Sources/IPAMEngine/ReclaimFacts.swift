@@ -78,7 +78,7 @@ package enum ReclaimAction: Hashable, Sendable {
     case nothing
     /// Ask again at that moment, or when something changes before.
     case wait(until: Moment)
-    /// Read the pod, the Node and the agent's Lease at the API server, and give what was read to
+    /// Read the pod and the Node at the API server, and give what was read to
     /// ``ReclaimTracker/proved(_:_:settings:now:)``.
     case prove(ReclaimReason)
     /// Write the state Fenced and the annotation ``AnnotationKey/fencedNodeUID``.

@@ -90,7 +90,18 @@ private final class PodHammer: Sendable {
     func run() async throws -> Report {
         defer { for node in nodes { try? node.remove() } }
         let controllers = try await ControllerProcesses(rig.controlPlane)
-        defer { controllers.end() }
+        do {
+            try await hammer(controllers)
+            try await audit()
+        } catch {
+            await controllers.end()
+            throw error
+        }
+        await controllers.end()
+        return report.withLock(\.self)
+    }
+
+    private func hammer(_ controllers: ControllerProcesses) async throws {
         var generator = SplitMix64(seed: seed)
         let seeds = (0..<Self.workers).map { _ in generator.next() }
         let chaosSeed = generator.next()
@@ -110,8 +121,6 @@ private final class PodHammer: Sendable {
             _ = await chaos.result
         }
         report.withLock { $0.controllerKills = controllers.kills }
-        try await audit()
-        return report.withLock(\.self)
     }
 
     /// While a node does not report, what leaked there is fenced.
@@ -264,5 +273,9 @@ private final class ControllerProcesses: Sendable {
         }
     }
 
-    func end() { processes.withLock { for process in $0 { process.kill(SIGTERM) } } }
+    func end() async {
+        let processes = processes.withLock(\.self)
+        for process in processes { process.kill(SIGTERM) }
+        for process in processes { _ = await process.outcome() }
+    }
 }
