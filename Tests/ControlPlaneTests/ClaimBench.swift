@@ -302,7 +302,15 @@ extension Client {
                 APIRequest.Header("Accept", "application/json"), APIRequest.Header("Content-Type", "application/json"),
             ],
             body: options.serialized(), subject: APIRequest.Subject(verb: .delete, resource: type))
-        _ = try perform(request, deadline: .soon)
+        for attempt in 1... {
+            do throws(APIError) {
+                _ = try perform(request, deadline: .now() + .seconds(60))
+                return
+            } catch {
+                // Hundreds of objects take a busy server longer than one request may last; some are gone by then.
+                guard error.status?.code == 504, attempt < 10 else { throw error }
+            }
+        }
     }
 }
 
