@@ -66,6 +66,8 @@ process_is() {
     [[ $pid =~ ^[0-9]+$ ]] || return 1
     { read -r stat <"/proc/$pid/stat"; } 2>/dev/null || return 1
     [[ ${stat##*) } != Z* ]] || return 1
+    # In the middle of an exec a process has no arguments.
+    [[ -n $text ]] || return 0
     { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF -- "$text"
 }
 
