@@ -17,6 +17,8 @@ let package = Package(
     products: [
         .executable(name: "berth", targets: ["Berth"]),
         .executable(name: "berth-controller", targets: ["BerthController"]),
+        .executable(name: "berth-node", targets: ["BerthNode"]),
+        .executable(name: "kubectl-berth", targets: ["KubectlBerth"]),
     ],
     dependencies: [
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -98,6 +100,38 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]
         ),
+        .target(
+            name: "IPAMNode",
+            dependencies: [
+                "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesRuntime", "IPAMAPI",
+                "IPAMEngine", "IPAMLedger", "ControllerHTTP", "CHost", .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .executableTarget(
+            name: "BerthNode",
+            dependencies: [
+                "KubernetesClient", "KubernetesClientYAML", "KubernetesRuntime", "IPAMAPI", "IPAMNode",
+                "ControllerHTTP", "BerthLogging", "CHost",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .target(
+            name: "IPAMConsole",
+            dependencies: [
+                "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "IPAMAPI", "IPAMEngine",
+            ]
+        ),
+        .executableTarget(
+            name: "KubectlBerth",
+            dependencies: [
+                "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesClientYAML", "IPAMAPI",
+                "IPAMEngine", "IPAMConsole", "CHost",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
         .executableTarget(
             name: "Berth",
             dependencies: [
@@ -172,6 +206,21 @@ let package = Package(
                 "KubernetesClient", "KubernetesRuntime", "ControllerHTTP", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
+            ]
+        ),
+        .testTarget(
+            name: "IPAMNodeTests",
+            dependencies: [
+                "IPAMNode", "IPAMLedger", "IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText", "KubernetesCore",
+                "KubernetesClient", "KubernetesRuntime", "ControllerHTTP", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .testTarget(
+            name: "IPAMConsoleTests",
+            dependencies: [
+                "IPAMConsole", "IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText", "KubernetesCore",
+                "KubernetesClient", "TestSupport",
             ]
         ),
         .testTarget(

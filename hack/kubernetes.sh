@@ -4,7 +4,7 @@
 # Usage: hack/kubernetes.sh
 #
 # They come from Debian's source package `kubernetes`, which the system's own package sources lead to, by the recipe in
-# hack/build-kube-apiserver.sh. The build takes about five minutes on two cores and 2 GB of disk while it runs. The
+# hack/build-kubernetes.sh. The build takes about eight minutes on two cores and 2 GB of disk while it runs. The
 # result is kept in a folder named by the version of the source and the hash of the recipe.
 #
 # Environment:
@@ -16,7 +16,7 @@ here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 # shellcheck source=hack/lib.sh
 . "$here/lib.sh"
 
-recipe=$here/build-kube-apiserver.sh
+recipe=$here/build-kubernetes.sh
 progress_seconds=20
 
 if (($# > 0)); then
@@ -32,7 +32,7 @@ hash=$(short_hash "$recipe")
 folder() { printf '%s/kubernetes-%s-%s-%s' "$cache" "$1" "$(uname -m)" "$hash"; }
 
 finish_if_cached() {
-    if [[ -x $(folder "$1")/kube-apiserver ]]; then
+    if [[ -x $(folder "$1")/kubelet ]]; then
         folder "$1"
         echo
         exit 0
@@ -159,7 +159,7 @@ version=$(apt-cache "${apt_options[@]}" showsrc --only-source kubernetes | sed -
 [[ -n $version ]] || die "this Debian has no source package kubernetes; set KUBEBUILDER_ASSETS"
 finish_if_cached "$version"
 
-log=$cache/build-kube-apiserver.log
+log=$cache/build-kubernetes.log
 say "building the Kubernetes binaries from source $version, once; the log is $log"
 mkdir "$work/source"
 (cd "$work/source" && apt-get "${apt_options[@]}" -qq source --only-source --download-only "kubernetes=$version") >&2
@@ -167,4 +167,4 @@ build "$log"
 rm -rf "$(folder "$version")"
 mv "$work/out" "$(folder "$version")"
 finish_if_cached "$version"
-die "the build left no kube-apiserver; see $log"
+die "the build left no kubelet; see $log"

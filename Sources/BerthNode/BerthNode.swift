@@ -1,0 +1,1 @@
+@main enum BerthNode { static func main() {} }

@@ -1,0 +1,1 @@
+@main enum KubectlBerth { static func main() {} }
