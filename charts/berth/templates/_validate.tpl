@@ -1,0 +1,1 @@
+{{- define "berth.validate" -}}{{- end }}
