@@ -14,6 +14,7 @@
 #                              is another
 #   cut DIR NODE, mend DIR NODE  takes the node's cable to the control plane away, and gives it back
 #   import DIR ARCHIVE...      imports images into the containerd of each node
+#   restart-controllers DIR    the controller manager and the scheduler
 #
 # What DIR holds afterwards: control-plane/ (hack/control-plane.sh), env (KUBECONFIG, NODE_ADDRESS, APISERVER_PORT),
 # nodes/NODE/ with its file system and the logs containerd.log and kubelet.log.
@@ -88,6 +89,12 @@ start_controllers() {
         --bind-address=127.0.0.1 --secure-port=0 $(has_flag kube-controller-manager --port --port=0)
     daemon kube-scheduler "$assets/kube-scheduler" "--kubeconfig=$config" --leader-elect=false \
         --bind-address=127.0.0.1 --secure-port=0 $(has_flag kube-scheduler --port --port=0)
+}
+
+restart_controllers() {
+    end_daemon kube-scheduler
+    end_daemon kube-controller-manager
+    start_controllers
 }
 
 # has_flag PROGRAM FLAG TEXT...: prints the text where the program's help has the flag.
@@ -395,6 +402,7 @@ case $command in
     run) find_programs && start_in "$@" ;;
     power-off) power_off "$@" ;;
     power-on) find_programs && power_on "$@" ;;
+    restart-controllers) find_programs && restart_controllers ;;
     cut) ip link set "bth${1##*-}-0" down ;;
     mend) ip link set "bth${1##*-}-0" up ;;
     import) for node in $(node_names); do import_into "$node" "$@"; done ;;

@@ -265,7 +265,7 @@ start_apiserver() {
     )
     if [[ -n ${BERTH_NODE_ADDRESS:-} ]]; then
         # Nothing routes the addresses of Services here: a webhook is reached at the address of its pod.
-        flags+=(--bind-address=0.0.0.0 --enable-aggregator-routing=true)
+        flags+=(--bind-address=0.0.0.0 --enable-aggregator-routing=true --kubelet-preferred-address-types=InternalIP)
     else
         flags+=(--bind-address=127.0.0.1 --disable-admission-plugins=ServiceAccount)
     fi

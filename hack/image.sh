@@ -66,10 +66,10 @@ image() {
     umoci new --image "$layout:$version"
     for program; do
         [[ -x dist/$program ]] || die "dist/$program is missing; hack/build.sh makes it"
-        install -m 755 "dist/$program" "$work/$program"
-        touch -d "@$epoch" "$work/$program"
+        install -m 755 "dist/$program" "$work/programs/$program"
+        touch -d "@$epoch" "$work/programs/$program"
         umoci insert --image "$layout:$version" --history.created "$created" \
-            --history.created_by "hack/image.sh: /$program" "$work/$program" "/$program"
+            --history.created_by "hack/image.sh: /$program" "$work/programs/$program" "/$program"
     done
     umoci config --image "$layout:$version" --no-history --created "$created" --os linux --architecture "$architecture" \
         --config.user "$user" --config.entrypoint "/$1" \
@@ -88,6 +88,6 @@ image() {
         "$(grep -o 'sha256:[0-9a-f]*' "$layout/index.json")"
 }
 
-mkdir -p dist/images
+mkdir -p dist/images "$work/programs"
 image berth-controller 65532:65532 berth-controller
 image berth-node 0:0 berth-node berth
