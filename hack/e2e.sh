@@ -73,8 +73,9 @@ run() {
     # Nothing may look at the subshell's status but the line after it, or `set -e` would not hold within.
     set +e
     (
-        set -e
+        set -eE
         trap - EXIT
+        trap 'echo "${BASH_SOURCE[0]##*/}, line $LINENO: $BASH_COMMAND"' ERR
         "scenario_${name//-/_}"
         audit
     ) >"$dir/$name.log" 2>&1
