@@ -83,17 +83,32 @@ let package = Package(
             linkerSettings: tlsLibraries
         ),
         .target(
+            name: "IPAMOperation",
+            dependencies: [
+                "JSONText", "KubernetesCore", "KubernetesClient", "KubernetesRuntime", "IPAMAPI", "ControllerHTTP",
+                "CHost", .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .target(
+            name: "BerthCommandLine",
+            dependencies: [
+                "IPAMAPI", "BerthLogging", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .target(
             name: "IPAMController",
             dependencies: [
                 "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesRuntime", "IPAMAPI",
-                "IPAMEngine", "ControllerHTTP", "CHost", .product(name: "Logging", package: "swift-log"),
+                "IPAMEngine", "IPAMOperation", "ControllerHTTP", "CHost",
+                .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .executableTarget(
             name: "BerthController",
             dependencies: [
                 "KubernetesClient", "KubernetesClientYAML", "KubernetesRuntime", "IPAMAPI", "IPAMEngine",
-                "IPAMController", "ControllerHTTP", "BerthLogging", "CHost",
+                "IPAMController", "ControllerHTTP", "BerthLogging", "BerthCommandLine", "CHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -104,14 +119,15 @@ let package = Package(
             name: "IPAMNode",
             dependencies: [
                 "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesRuntime", "IPAMAPI",
-                "IPAMEngine", "IPAMLedger", "ControllerHTTP", "CHost", .product(name: "Logging", package: "swift-log"),
+                "IPAMEngine", "IPAMLedger", "IPAMOperation", "ControllerHTTP", "CHost",
+                .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .executableTarget(
             name: "BerthNode",
             dependencies: [
-                "KubernetesClient", "KubernetesClientYAML", "KubernetesRuntime", "IPAMAPI", "IPAMNode",
-                "ControllerHTTP", "BerthLogging", "CHost",
+                "KubernetesCore", "KubernetesClient", "KubernetesClientYAML", "KubernetesRuntime", "IPAMAPI",
+                "IPAMLedger", "IPAMNode", "ControllerHTTP", "BerthLogging", "BerthCommandLine", "CHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -212,8 +228,9 @@ let package = Package(
             name: "IPAMNodeTests",
             dependencies: [
                 "IPAMNode", "IPAMLedger", "IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText", "KubernetesCore",
-                "KubernetesClient", "KubernetesRuntime", "ControllerHTTP", "TestSupport",
+                "KubernetesClient", "KubernetesRuntime", "ControllerHTTP", "IPAMOperation", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "Yams", package: "Yams"),
             ]
         ),
         .testTarget(

@@ -50,21 +50,3 @@ extension NodeFact {
             uid: uid, machineID: mark.machineID, isReady: mark.isReady, isOutOfService: mark.isOutOfService)
     }
 }
-
-/// What the controller keeps of the Lease by which a node agent says that it is there. Its name is the Node's.
-package struct AgentMark: Hashable, Sendable {
-    /// How long each renewal counts.
-    package let duration: Duration
-    /// Of the machine that the agent runs on; empty where it does not say.
-    package let machineID: String
-
-    /// On the Leases of node agents, and on nothing else.
-    package static let selector = "app.kubernetes.io/name=berth,app.kubernetes.io/component=node-agent"
-    static let machineIDAnnotation = "ipam.berth.dev/machine-id"
-    private static let defaultSeconds = 40
-
-    package init(_ json: JSON) {
-        duration = .seconds(max(json["spec"]?["leaseDurationSeconds"]?.int ?? Self.defaultSeconds, 1))
-        machineID = json["metadata"]?["annotations"]?[Self.machineIDAnnotation]?.string ?? ""
-    }
-}
