@@ -217,6 +217,7 @@ protectKernelDefaults: false
 resolvConf: ""
 clusterDNS: [198.18.77.53]
 maxPods: 250
+syncFrequency: 10s
 registryPullQPS: 0
 nodeStatusUpdateFrequency: 4s
 staticPodPath: /etc/kubernetes/manifests

@@ -7,6 +7,7 @@
 #   --list      names the scenarios and ends
 #   --no-build  takes the images that lie in dist/images
 #   --keep      leaves the cluster running, and says how to end it
+#   --on DIR    runs them on a cluster that was kept, which stays
 #
 # Without SCENARIO all of them run, in the order of --list. Prints one line for each, then `N passed, N failed`; exits 1
 # when one failed, and keeps the logs of the nodes then. Needs root, and what hack/setup.sh installs.
@@ -29,22 +30,28 @@ here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 # In the order in which they run.
 scenarios=("${pod_scenarios[@]}" "${failure_scenarios[@]}" "${ledger_scenarios[@]}")
 
-build=yes keep='' chosen=()
-for argument; do
-    case $argument in
+build=yes keep='' dir='' chosen=()
+((EUID == 0)) || exec sudo --preserve-env=KUBEBUILDER_ASSETS,XDG_CACHE_HOME,HOME,PATH "$0" "$@"
+while (($# > 0)); do
+    case $1 in
         --help | -h) usage && exit ;;
         --list) printf '%s\n' "${scenarios[@]}" && exit ;;
         --no-build) build= ;;
         --keep) keep=yes ;;
+        --on)
+            [[ -f ${2:-}/env ]] || die "--on needs the folder of a cluster that runs"
+            dir=$(cd "$2" && pwd -P) keep=yes
+            shift
+            ;;
         -*) usage >&2 && exit 2 ;;
         *)
-            [[ " ${scenarios[*]} " == *" $argument "* ]] || die "there is no scenario $argument; see --list"
-            chosen+=("$argument")
+            [[ " ${scenarios[*]} " == *" $1 "* ]] || die "there is no scenario $1; see --list"
+            chosen+=("$1")
             ;;
     esac
+    shift
 done
 ((${#chosen[@]} > 0)) || chosen=("${scenarios[@]}")
-((EUID == 0)) || exec sudo --preserve-env=KUBEBUILDER_ASSETS,XDG_CACHE_HOME,HOME,PATH "$0" "$@"
 
 # shellcheck disable=SC2317  # the EXIT trap
 clean_up() {
@@ -90,19 +97,25 @@ run() {
         failed=$((failed + 1))
         printf 'FAILED  %-22s %3d s   %s\n' "$name" "$((SECONDS - since))" "$result"
         sed 's/^/    /' "$dir/$name.log" | tail -n 25 >&2
-        report_state >&2 || true
+        report_state >"$dir/$name.state" 2>&1 || true
     fi
 }
 
 exit_on_signals
-"$here/setup.sh"
-if [[ -n $build ]]; then "$here/image.sh"; fi
-dir=$(mktemp -d -t berth-e2e.XXXXXX)
-trap clean_up EXIT
-"$here/cluster.sh" start "$dir" 2
-# shellcheck source=/dev/null
-. "$dir/env"
-install_berth
+if [[ -z $dir ]]; then
+    "$here/setup.sh"
+    if [[ -n $build ]]; then "$here/image.sh"; fi
+    dir=$(mktemp -d -t berth-e2e.XXXXXX)
+    trap clean_up EXIT
+    "$here/cluster.sh" start "$dir" 2
+    # shellcheck source=/dev/null
+    . "$dir/env"
+    install_berth
+else
+    trap clean_up EXIT
+    # shellcheck source=/dev/null
+    . "$dir/env"
+fi
 passed=0 failed=0
 for name in "${chosen[@]}"; do run "$name"; done
 echo "$passed passed, $failed failed"

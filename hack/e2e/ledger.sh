@@ -36,7 +36,7 @@ scenario_etcd_restored() {
     rm -rf "$dir/control-plane/etcd"
     ETCDCTL_API=3 etcdctl snapshot restore "$dir/snapshot" --data-dir "$dir/control-plane/etcd" --name berth \
         --initial-cluster "berth=$(peer_url)" --initial-advertise-peer-urls "$(peer_url)" >/dev/null 2>&1
-    BERTH_NODE_ADDRESS=$NODE_ADDRESS "$here/control-plane.sh" start "$dir/control-plane" >&2
+    "$here/control-plane.sh" start "$dir/control-plane" >&2
     # Whoever watched has seen a later version of the world. Kubernetes' own programs are restarted after a restore.
     cluster restart-controllers
     cluster kill node-1 kubelet && cluster run node-1 kubelet
