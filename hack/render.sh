@@ -2,6 +2,7 @@
 # Renders a Helm chart as `helm template` does, without Helm.
 #
 # Usage: hack/render.sh CHART [OPTION...]
+#        hack/render.sh --check | --update    hack/chart-check.sh: the golden files and more
 #
 #   --values FILE, --set PATH=VALUE, --set-string PATH=VALUE, --set-json PATH=JSON
 #                          values, as for Helm
@@ -57,6 +58,8 @@ arguments=()
 while (($# > 0)); do
     case $1 in
         --help | -h) usage && exit ;;
+        --check) exec "$here/chart-check.sh" ;;
+        --update) exec "$here/chart-check.sh" --update ;;
         --cluster)
             (($# > 1)) || die '--cluster: which kubeconfig?'
             need kubectl

@@ -49,11 +49,23 @@ func newCapabilities(version string, more []string) (*capabilities, error) {
 		Major:   fmt.Sprint(parsed.Major()), Minor: fmt.Sprint(parsed.Minor()),
 	}}
 	c.HelmVersion.Version = "v3.16.0"
-	c.APIVersions = append(c.APIVersions, groupVersions...)
+	if !isComplete(more) {
+		c.APIVersions = append(c.APIVersions, groupVersions...)
+	}
 	for _, text := range more {
 		for _, version := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' }) {
 			c.APIVersions = append(c.APIVersions, version)
 		}
 	}
 	return c, nil
+}
+
+// isComplete tells whether versions are those of an API server, which names kinds, too.
+func isComplete(versions []string) bool {
+	for _, text := range versions {
+		if text == "v1/Pod" || strings.HasPrefix(text, "v1/Pod,") || strings.Contains(text, ",v1/Pod") {
+			return true
+		}
+	}
+	return false
 }

@@ -103,6 +103,13 @@ func render(o options) (string, error) {
 }
 
 func main() {
+	if isCheck, err := check(os.Args[1:]); isCheck {
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "render: error: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
 	o, err := parse(os.Args[1:])
 	if err == flag.ErrHelp {
 		os.Exit(2)

@@ -79,6 +79,7 @@ The objects of a file that config/ has too: with the labels of the chart, in the
 {{- $text := $root.Files.Get (index . 1) | replace "system:serviceaccount:berth-system:" (printf "system:serviceaccount:%s:" $root.Release.Namespace) -}}
 {{- range regexSplit "(?m)^---$" $text -1 }}
 {{- $object := fromYaml . }}
+{{- if $object.Error }}{{ fail (printf "%s: %s" (index $ 1) $object.Error) }}{{ end }}
 {{- if $object.kind }}
 {{- $labels := include "berth.labels" (list $root "") | fromYaml }}
 {{- $_ := set $object.metadata "labels" (merge (dict) $object.metadata.labels $labels) }}

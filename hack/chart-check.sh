@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# Checks the chart without a cluster and without Helm.
+#
+# Usage: hack/chart-check.sh [--update]
+#
+#   --update  write anew what is generated: the chart's copies of files of config/, and the golden files
+#
+# It compares:
+#
+#   the files that the chart and config/ share
+#   the objects of each file of values in charts/berth/ci with hack/render/golden
+#   the chart's objects with those of config/, one by one: they differ in the labels and annotations of Helm alone
+#   values.yaml with values.schema.json and with the table of the chart's README
+#   the versions of chart, kustomize bases and sources
+#
+# and gives the chart every value of hack/render/refused, each of which must fail and be named. Where `promtool` is on
+# PATH it reads the alerts, where `helm` is, it renders the same objects.
+#
+# Environment:
+#
+#   BERTH_KUBECTL  another kubectl for kustomize
+
+set -euo pipefail
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
+# shellcheck source=hack/lib.sh
+. "$here/lib.sh"
+
+update=
+case ${1:-} in
+    '') ;;
+    --update) update=yes ;;
+    --help | -h) usage && exit ;;
+    *) usage >&2 && exit 2 ;;
+esac
+kubectl=${BERTH_KUBECTL:-kubectl}
+need "$kubectl" diff
+cd "$root"
+chart=charts/berth
+golden=hack/render/golden
+problems=0
+
+problem() {
+    say "error: $*"
+    problems=$((problems + 1))
+}
+
+render() { "$here/render.sh" "$@"; }
+
+# same NAME EXPECTED FOUND: compares two files, or takes the second one.
+same() {
+    local name=$1 expected=$2 found=$3
+    if [[ -n $update ]]; then
+        mkdir -p "${expected%/*}"
+        cmp -s "$expected" "$found" || say "updated $expected"
+        cat "$found" >"$expected"
+    elif ! diff -u "$expected" "$found" >&2; then
+        problem "$name: hack/chart-check.sh --update takes the new state"
+    fi
+}
+
+check_copies() {
+    local file
+    for file in ipam.berth.dev_ipallocations.yaml ipam.berth.dev_ippools.yaml; do
+        same "$file" "$chart/files/crds/$file" "config/crd/$file"
+    done
+    for file in controller node plugin plugin_inline; do
+        same "$file.yaml" "$chart/files/rbac/$file.yaml" "config/rbac/$file.yaml"
+    done
+    for file in node_allocations node_pools node_leases; do
+        same "$file.yaml" "$chart/files/policy/$file.yaml" "config/policy/$file.yaml"
+    done
+    same prometheus_rule.yaml "$chart/files/monitoring/prometheus_rule.yaml" config/monitoring/prometheus_rule.yaml
+    same berth.json "$chart/dashboards/berth.json" config/monitoring/berth.json
+}
+
+# The options with which a file of values is rendered.
+options_of() {
+    case $1 in
+        default) echo '--kube-version v1.31.0' ;;
+        ha) echo '--kube-version v1.33.0 --api-versions ipam.berth.dev/v1alpha1 --namespace network' ;;
+        minimal) echo '--kube-version v1.28.0' ;;
+        k3s) echo '--kube-version v1.20.2' ;;
+        *) die "$1: no options are known for these values" ;;
+    esac
+}
+
+check_golden() {
+    local values name options
+    for values in "$chart"/ci/*-values.yaml; do
+        name=$(basename "$values" -values.yaml)
+        read -ra options <<<"$(options_of "$name")"
+        render "$chart" "${options[@]}" --values "$values" >"$work/$name.yaml" || { problem "$values" && continue; }
+        same "$name" "$golden/$name.yaml" "$work/$name.yaml"
+        render "$chart" "${options[@]}" --values "$values" --notes >"$work/$name.txt"
+        same "$name" "$golden/$name.txt" "$work/$name.txt"
+        if command -v helm >/dev/null; then compare_with_helm "$name" "$values" "${options[@]}"; fi
+    done
+    command -v helm >/dev/null || say 'helm is not on PATH: not compared with it'
+}
+
+compare_with_helm() {
+    local name=$1 values=$2
+    shift 2
+    [[ " $* " == *' --namespace '* ]] || set -- "$@" --namespace berth-system
+    helm template berth "$chart" --values "$values" "$@" >"$work/$name.helm.yaml" || { problem "helm: $name" && return; }
+    render compare "$work/$name.yaml" "$work/$name.helm.yaml" || problem "helm renders $name otherwise"
+}
+
+check_refused() {
+    local line values name output count=0
+    while read -r line; do
+        if [[ -z $line || $line == '#'* ]]; then continue; fi
+        values=${line% | *}
+        name=${line##* | }
+        count=$((count + 1))
+        if output=$(render "$chart" --set "$values" 2>&1 >/dev/null); then
+            [[ $name == '?' ]] || problem "$values: not refused"
+        elif [[ $name == '?' || $output != *"$name"* ]]; then
+            problem "$values: expected $name, not: ${output##*error calling fail: }"
+        fi
+    done <hack/render/refused
+    say "$count sets of values were refused or taken as they should"
+}
+
+# The folders of config/ that are the whole chart. The Namespace is Helm's to make.
+check_kustomize() {
+    local folder
+    for folder in default policy flowcontrol monitoring; do
+        "$kubectl" kustomize "config/$folder" 2>>"$work/kustomize.log"
+        echo ---
+    done >"$work/kustomize.yaml" || { cat "$work/kustomize.log" >&2 && problem 'kustomize' && return; }
+    render "$chart" --kube-version v1.31.0 --set monitoring.serviceMonitor.enabled=true \
+        --set monitoring.prometheusRule.enabled=true,monitoring.dashboard.enabled=true >"$work/chart.yaml"
+    render compare "$work/kustomize.yaml" "$work/chart.yaml" Namespace/berth-system ||
+        problem 'config/ and the chart have other objects'
+    for folder in config/*/; do
+        [[ -f $folder/kustomization.yaml ]] || continue
+        "$kubectl" kustomize "$folder" >/dev/null 2>"$work/kustomize.log" ||
+            { cat "$work/kustomize.log" >&2 && problem "kustomize $folder"; }
+    done
+    # For old servers: the same, but for what they lack.
+    "$kubectl" kustomize config/legacy >"$work/legacy.yaml" 2>/dev/null
+    render "$chart" --kube-version v1.20.2 --set flowControl.mode=never >"$work/chart.yaml"
+    render compare "$work/legacy.yaml" "$work/chart.yaml" Namespace/berth-system ||
+        problem 'config/legacy and the chart for Kubernetes 1.20 have other objects'
+}
+
+check_values() {
+    render keys "$chart" values >"$work/values"
+    render keys "$chart" schema | grep -vx global >"$work/schema"
+    diff "$work/values" "$work/schema" >&2 || problem 'values.yaml (<) and values.schema.json (>) have other values'
+    render keys "$chart" rows >"$work/rows"
+    # The first two columns.
+    sed -n '/^## Objects/q;s/^\(| `[a-zA-Z.]*` | [^|]* |\).*/\1/p' "$chart/README.md" | LC_ALL=C sort >"$work/readme"
+    diff <(LC_ALL=C sort "$work/rows") "$work/readme" >&2 || problem 'values.yaml (<) and the README (>) have other values or defaults'
+}
+
+check_versions() {
+    local version file
+    version=$(sed -n 's/.*text = "\(.*\)".*/\1/p' Sources/IPAMAPI/ProductVersion.swift)
+    [[ -n $version ]] || die 'Sources/IPAMAPI/ProductVersion.swift names no version'
+    grep -qx "appVersion: $version" "$chart/Chart.yaml" || problem "Chart.yaml: appVersion is not $version"
+    for file in config/controller/kustomization.yaml config/node/kustomization.yaml; do
+        grep -qx "  newTag: $version" "$file" || problem "$file: newTag is not $version"
+    done
+}
+
+check_alerts() {
+    if ! command -v promtool >/dev/null; then
+        say 'promtool is not on PATH: the alerts were not read'
+        return
+    fi
+    sed -n '/^  groups:/,$s/^  //p' config/monitoring/prometheus_rule.yaml >"$work/rules.yaml"
+    promtool check rules "$work/rules.yaml" >&2 || problem 'promtool refuses the alerts'
+}
+
+check_renderer() {
+    local unformatted
+    unformatted=$(/usr/lib/go-1.19/bin/gofmt -l hack/render)
+    [[ -z $unformatted ]] || problem "gofmt would change $unformatted"
+    (
+        cd hack/render
+        export GOPATH=/usr/share/gocode GO111MODULE=off GOFLAGS='' CGO_ENABLED=0
+        /usr/lib/go-1.19/bin/go vet . && /usr/lib/go-1.19/bin/go test . >&2
+    ) || problem 'the tests of the renderer'
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+render --help >/dev/null
+check_copies
+check_renderer
+check_golden
+check_values
+check_versions
+check_kustomize
+check_alerts
+if [[ -z $update ]]; then check_refused; fi
+((problems == 0)) || die "$problems problems"
+say 'the chart is as it should be'
