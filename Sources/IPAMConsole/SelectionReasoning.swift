@@ -279,8 +279,9 @@ package struct SelectionReasoning: Hashable, Sendable {
             _ pool: ValidatedPool, _ taken: [IPAddress: AllocationState?], exact: IPAddress?,
             using generator: inout some RandomNumberGenerator
         ) {
+            let inside = taken.filter { pool.usable.contains($0.key) }
             let scan = PoolScan(
-                pool: pool, allocations: taken.lazy.map { (address: $0.key, state: $0.value) }, using: &generator)
+                pool: pool, allocations: inside.map { (address: $0.key, state: $0.value) }, using: &generator)
             reason = Self.figures(pool, scan)
             if let exact {
                 isOnly = true
@@ -310,7 +311,10 @@ package struct SelectionReasoning: Hashable, Sendable {
             }
             isOnly = pool.strategy == .sequential || scan.freeCount == 1
             cooling = source.coolingAddresses.first ?? scan.cooling.first
-            if refused > 0 { reason += "; its status is stale: \(refused) creates would be refused first" }
+            // Without a status it draws blindly, and that is no fault.
+            if refused > 0, pool.occupancy != nil {
+                reason += "; its status is stale: \(Figures.count(refused, "create")) would be refused first"
+            }
             if address == nil, scan.freeCount > 0 {
                 reason = "its status says that nothing is free, though \(scan.freeCount) addresses are: it is stale"
             }

@@ -94,13 +94,16 @@ extension ClusterReader {
         }
     }
 
+    /// What the server answers is no object of the API.
     private func serverVersion() -> VersionReport.Component {
         let request = APIRequest(
             method: .get, path: "/version", headers: [.init("Accept", "application/json")],
             subject: .init(verb: .get, resource: .version))
-        switch attempt({ try client.perform(request, deadline: deadline) }) {
-        case .success(let json): return .init("server", version: json["gitVersion"]?.string ?? "")
-        case .failure(let error): return .init("server", version: "", detail: error.problem)
+        switch client.transport.perform([request], deadline: deadline)[0] {
+        case .success(let response):
+            let version = (try? JSON(parsing: response.body))?["gitVersion"]?.string ?? ""
+            return .init("server", version: version, detail: version.isEmpty ? "HTTP \(response.status)" : "")
+        case .failure(let failure): return .init("server", version: "", detail: "\(failure)")
         }
     }
 

@@ -41,7 +41,7 @@ struct KubectlBerth: ParsableCommand {
         switch error {
         case let error as ConsoleError: error.description
         case let error as APIError: ConsoleError(error).description
-        case let error as ConfigurationError: "\(error.subject): \(error)"
+        case let error as ConfigurationError: error.message
         default: "\(error)"
         }
     }
