@@ -149,7 +149,7 @@ let package = Package(
             name: "KubectlBerth",
             dependencies: [
                 "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesClientYAML", "IPAMAPI",
-                "IPAMEngine", "IPAMConsole", "CHost",
+                "IPAMEngine", "IPAMConsole", "BerthCommandLine", "CHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),

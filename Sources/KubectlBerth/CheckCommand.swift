@@ -1,4 +1,5 @@
 import ArgumentParser
+import BerthCommandLine
 import IPAMConsole
 import KubernetesCore
 
