@@ -40,6 +40,10 @@ let package = Package(
         .target(name: "KubernetesCore", dependencies: ["JSONText"]),
         .target(name: "IPAMAPI", dependencies: ["JSONText", "IPAddressing", "KubernetesCore", "CHost"]),
         .target(name: "IPAMEngine", dependencies: ["JSONText", "IPAddressing", "KubernetesCore", "IPAMAPI"]),
+        .target(
+            name: "IPAMConfiguration",
+            dependencies: ["JSONText", "IPAddressing", "CNIProtocol", "KubernetesCore", "IPAMAPI", "IPAMEngine"]
+        ),
 
         // The C side.
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -55,7 +59,7 @@ let package = Package(
         ),
         .target(
             name: "KubernetesClientYAML",
-            dependencies: ["JSONText", "KubernetesClient", .product(name: "Yams", package: "Yams")]
+            dependencies: ["JSONText", "KubernetesCore", "KubernetesClient", .product(name: "Yams", package: "Yams")]
         ),
         .target(name: "KubernetesRuntime", dependencies: ["JSONText", "KubernetesCore", "KubernetesClient"]),
         .target(
@@ -137,14 +141,15 @@ let package = Package(
         .target(
             name: "IPAMConsole",
             dependencies: [
-                "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "IPAMAPI", "IPAMEngine",
+                "JSONText", "IPAddressing", "CNIProtocol", "KubernetesCore", "KubernetesClient", "IPAMAPI",
+                "IPAMEngine", "IPAMConfiguration",
             ]
         ),
         .executableTarget(
             name: "KubectlBerth",
             dependencies: [
                 "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesClientYAML", "IPAMAPI",
-                "IPAMEngine", "IPAMConsole", "CHost",
+                "IPAMEngine", "IPAMConsole", "BerthCommandLine", "CHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -152,7 +157,7 @@ let package = Package(
             name: "Berth",
             dependencies: [
                 "JSONText", "IPAddressing", "CNIProtocol", "KubernetesCore", "KubernetesClient", "IPAMAPI",
-                "IPAMEngine", "IPAMLedger", "CHost",
+                "IPAMEngine", "IPAMConfiguration", "IPAMLedger", "CHost",
             ]
         ),
 
@@ -243,8 +248,8 @@ let package = Package(
         .testTarget(
             name: "BerthTests",
             dependencies: [
-                "Berth", "CNIProtocol", "JSONText", "IPAddressing", "IPAMAPI", "IPAMEngine", "IPAMLedger",
-                "KubernetesCore", "KubernetesClient",
+                "Berth", "CNIProtocol", "JSONText", "IPAddressing", "IPAMAPI", "IPAMConfiguration", "IPAMEngine",
+                "IPAMLedger", "KubernetesCore", "KubernetesClient",
             ]
         ),
         .testTarget(
