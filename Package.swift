@@ -40,6 +40,10 @@ let package = Package(
         .target(name: "KubernetesCore", dependencies: ["JSONText"]),
         .target(name: "IPAMAPI", dependencies: ["JSONText", "IPAddressing", "KubernetesCore", "CHost"]),
         .target(name: "IPAMEngine", dependencies: ["JSONText", "IPAddressing", "KubernetesCore", "IPAMAPI"]),
+        .target(
+            name: "IPAMConfiguration",
+            dependencies: ["JSONText", "IPAddressing", "CNIProtocol", "KubernetesCore", "IPAMAPI", "IPAMEngine"]
+        ),
 
         // The C side.
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -55,7 +59,7 @@ let package = Package(
         ),
         .target(
             name: "KubernetesClientYAML",
-            dependencies: ["JSONText", "KubernetesClient", .product(name: "Yams", package: "Yams")]
+            dependencies: ["JSONText", "KubernetesCore", "KubernetesClient", .product(name: "Yams", package: "Yams")]
         ),
         .target(name: "KubernetesRuntime", dependencies: ["JSONText", "KubernetesCore", "KubernetesClient"]),
         .target(
@@ -83,17 +87,32 @@ let package = Package(
             linkerSettings: tlsLibraries
         ),
         .target(
+            name: "IPAMOperation",
+            dependencies: [
+                "JSONText", "KubernetesCore", "KubernetesClient", "KubernetesRuntime", "IPAMAPI", "ControllerHTTP",
+                "CHost", .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .target(
+            name: "BerthCommandLine",
+            dependencies: [
+                "IPAMAPI", "BerthLogging", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .target(
             name: "IPAMController",
             dependencies: [
                 "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesRuntime", "IPAMAPI",
-                "IPAMEngine", "ControllerHTTP", "CHost", .product(name: "Logging", package: "swift-log"),
+                "IPAMEngine", "IPAMOperation", "ControllerHTTP", "CHost",
+                .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .executableTarget(
             name: "BerthController",
             dependencies: [
                 "KubernetesClient", "KubernetesClientYAML", "KubernetesRuntime", "IPAMAPI", "IPAMEngine",
-                "IPAMController", "ControllerHTTP", "BerthLogging", "CHost",
+                "IPAMController", "ControllerHTTP", "BerthLogging", "BerthCommandLine", "CHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -104,14 +123,15 @@ let package = Package(
             name: "IPAMNode",
             dependencies: [
                 "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesRuntime", "IPAMAPI",
-                "IPAMEngine", "IPAMLedger", "ControllerHTTP", "CHost", .product(name: "Logging", package: "swift-log"),
+                "IPAMEngine", "IPAMLedger", "IPAMOperation", "ControllerHTTP", "CHost",
+                .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .executableTarget(
             name: "BerthNode",
             dependencies: [
-                "KubernetesClient", "KubernetesClientYAML", "KubernetesRuntime", "IPAMAPI", "IPAMNode",
-                "ControllerHTTP", "BerthLogging", "CHost",
+                "KubernetesCore", "KubernetesClient", "KubernetesClientYAML", "KubernetesRuntime", "IPAMAPI",
+                "IPAMLedger", "IPAMNode", "ControllerHTTP", "BerthLogging", "BerthCommandLine", "CHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -121,14 +141,15 @@ let package = Package(
         .target(
             name: "IPAMConsole",
             dependencies: [
-                "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "IPAMAPI", "IPAMEngine",
+                "JSONText", "IPAddressing", "CNIProtocol", "KubernetesCore", "KubernetesClient", "IPAMAPI",
+                "IPAMEngine", "IPAMConfiguration",
             ]
         ),
         .executableTarget(
             name: "KubectlBerth",
             dependencies: [
                 "JSONText", "IPAddressing", "KubernetesCore", "KubernetesClient", "KubernetesClientYAML", "IPAMAPI",
-                "IPAMEngine", "IPAMConsole", "CHost",
+                "IPAMEngine", "IPAMConsole", "BerthCommandLine", "CHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -136,7 +157,7 @@ let package = Package(
             name: "Berth",
             dependencies: [
                 "JSONText", "IPAddressing", "CNIProtocol", "KubernetesCore", "KubernetesClient", "IPAMAPI",
-                "IPAMEngine", "IPAMLedger", "CHost",
+                "IPAMEngine", "IPAMConfiguration", "IPAMLedger", "CHost",
             ]
         ),
 
@@ -212,8 +233,9 @@ let package = Package(
             name: "IPAMNodeTests",
             dependencies: [
                 "IPAMNode", "IPAMLedger", "IPAMEngine", "IPAMAPI", "IPAddressing", "JSONText", "KubernetesCore",
-                "KubernetesClient", "KubernetesRuntime", "ControllerHTTP", "TestSupport",
+                "KubernetesClient", "KubernetesRuntime", "ControllerHTTP", "IPAMOperation", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "Yams", package: "Yams"),
             ]
         ),
         .testTarget(
@@ -226,8 +248,8 @@ let package = Package(
         .testTarget(
             name: "BerthTests",
             dependencies: [
-                "Berth", "CNIProtocol", "JSONText", "IPAddressing", "IPAMAPI", "IPAMEngine", "IPAMLedger",
-                "KubernetesCore", "KubernetesClient",
+                "Berth", "CNIProtocol", "JSONText", "IPAddressing", "IPAMAPI", "IPAMConfiguration", "IPAMEngine",
+                "IPAMLedger", "KubernetesCore", "KubernetesClient",
             ]
         ),
         .testTarget(

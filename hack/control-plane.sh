@@ -23,6 +23,9 @@
 #   KUBEBUILDER_ASSETS     folder that holds kube-apiserver and etcd, in place of Debian's etcd and the
 #                          kube-apiserver that hack/kubernetes.sh builds
 #   BERTH_APISERVER_FLAGS  more flags for kube-apiserver, separated by blanks
+#   BERTH_NODE_ADDRESS     the address by which nodes in network namespaces reach the API server: it listens on all
+#                          addresses then, has this one in its certificate, and expects a controller manager to make
+#                          service accounts (hack/cluster.sh). DIR remembers it.
 #
 # There are no controllers and no scheduler: nothing makes default service accounts, deletes what a namespace holds
 # or collects garbage.
@@ -111,7 +114,7 @@ make_certificates() {
     openssl ecparam -name prime256v1 -genkey -noout -out "$dir/pki/ca.key"
     openssl req -x509 -new -key "$dir/pki/ca.key" -subj /CN=berth-test-ca -days 3650 -sha256 -out "$dir/pki/ca.crt"
     issue apiserver /CN=kube-apiserver 'extendedKeyUsage=serverAuth' \
-        'subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default.svc'
+        "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default.svc${node_address:+,IP:$node_address}"
     issue admin /O=system:masters/CN=admin 'extendedKeyUsage=clientAuth'
     # RSA, as clusters have it: every request with a token is verified with this key.
     openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$dir/pki/service-account.key" 2>/dev/null ||
@@ -250,16 +253,22 @@ start_etcd() {
 start_apiserver() {
     local help extra=() flags=(
         "--etcd-servers=$etcd_url"
-        --bind-address=127.0.0.1 "--secure-port=$apiserver_port" --endpoint-reconciler-type=none
+        "--secure-port=$apiserver_port" --endpoint-reconciler-type=none
         "--tls-cert-file=$dir/pki/apiserver.crt" "--tls-private-key-file=$dir/pki/apiserver.key"
         "--client-ca-file=$dir/pki/ca.crt"
-        --authorization-mode=RBAC --disable-admission-plugins=ServiceAccount
+        --authorization-mode=RBAC
         --service-account-issuer=https://kubernetes.default.svc
         --api-audiences=https://kubernetes.default.svc
         "--service-account-key-file=$dir/pki/service-account.pub"
         "--service-account-signing-key-file=$dir/pki/service-account.key"
         --service-cluster-ip-range=10.96.0.0/16
     )
+    if [[ -n $node_address ]]; then
+        # Nothing routes the addresses of Services here: a webhook is reached at the address of its pod.
+        flags+=(--bind-address=0.0.0.0 --enable-aggregator-routing=true --kubelet-preferred-address-types=InternalIP)
+    else
+        flags+=(--bind-address=127.0.0.1 --disable-admission-plugins=ServiceAccount)
+    fi
     help=$("$kube_apiserver" --help 2>&1)
     if [[ $help == *--allow-privileged* ]]; then flags+=(--allow-privileged=true); fi
     read -ra extra <<<"${BERTH_APISERVER_FLAGS:-}"
@@ -362,6 +371,9 @@ need openssl ss setsid flock
 if [[ $command == start ]]; then (umask 077 && mkdir -p -- "$2"); fi
 [[ -d $2 ]] || die "there is no folder $2"
 dir=$(cd -- "$2" && pwd -P)
+if [[ -n ${BERTH_NODE_ADDRESS:-} ]]; then printf '%s\n' "$BERTH_NODE_ADDRESS" >"$dir/node-address"; fi
+node_address=
+if [[ -f $dir/node-address ]]; then node_address=$(<"$dir/node-address"); fi
 exit_on_signals
 if [[ $command != status ]]; then
     exec {lock}>"$dir/lock"

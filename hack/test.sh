@@ -15,8 +15,9 @@
 #   BERTH_APISERVER_FLAGS     more flags for kube-apiserver
 #   CI                        when set, a test that needs a real API server fails where it would be skipped
 #
-# The tests see both, BERTH_TEST_PLUGIN, the path of the static plugin, and BERTH_TEST_CONTROLLER, that of the
-# controller. The first run on a machine builds kube-apiserver, which takes about five minutes.
+# The tests see both, BERTH_TEST_PLUGIN, the path of the static plugin, BERTH_TEST_CONTROLLER, that of the controller,
+# and BERTH_TEST_KUBECTL, that of kubectl-berth. The first run on a machine builds kube-apiserver, which takes about five
+# minutes.
 
 set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
@@ -93,7 +94,8 @@ step 'control plane' use_control_plane BERTH_TEST_CONTROL_PLANE
 step 'control plane of the controller' use_control_plane BERTH_TEST_CONTROLLER_PLANE
 export BERTH_TEST_PLUGIN=$root/dist/berth
 BERTH_TEST_CONTROLLER=$(swift build --show-bin-path)/berth-controller
-export BERTH_TEST_CONTROLLER
+BERTH_TEST_KUBECTL=$(swift build --show-bin-path)/kubectl-berth
+export BERTH_TEST_CONTROLLER BERTH_TEST_KUBECTL
 # Most tests wait for processes that share two cores with the API server; more of them at once only wait longer.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-8}
 say "swift test $*; $SECONDS s so far"

@@ -1,6 +1,7 @@
 import CNIProtocol
 import Glibc
 import IPAMAPI
+import IPAMConfiguration
 import IPAMEngine
 import IPAMLedger
 import IPAddressing

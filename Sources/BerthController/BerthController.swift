@@ -1,4 +1,5 @@
 import ArgumentParser
+import BerthCommandLine
 import BerthLogging
 import CHost
 import ControllerHTTP

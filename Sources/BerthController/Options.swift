@@ -1,5 +1,5 @@
 import ArgumentParser
-import BerthLogging
+import BerthCommandLine
 import ControllerHTTP
 import Glibc
 import IPAMAPI
@@ -8,7 +8,6 @@ import IPAMEngine
 import KubernetesClient
 import KubernetesClientYAML
 import KubernetesRuntime
-import Logging
 
 struct ClusterOptions: ParsableArguments {
     @Option(help: "A kubeconfig file; without it the service account of the pod counts.")
@@ -153,27 +152,3 @@ struct HTTPOptions: ParsableArguments {
                 service: options.webhookService, namespace: namespace, clusterDomain: options.clusterDomain))
     }
 }
-
-struct LogOptions: ParsableArguments {
-    @Option(name: .customLong("log-level"), help: "debug, info, notice, warning or error.")
-    var level = LogThreshold.info
-
-    @Option(name: .customLong("log-format"), help: "text or json.")
-    var format = LogLine.Format.text
-}
-
-enum LogThreshold: String, ExpressibleByArgument, CaseIterable {
-    case debug, info, notice, warning, error
-
-    var level: Logger.Level {
-        switch self {
-        case .debug: .debug
-        case .info: .info
-        case .notice: .notice
-        case .warning: .warning
-        case .error: .error
-        }
-    }
-}
-
-extension LogLine.Format: ExpressibleByArgument {}

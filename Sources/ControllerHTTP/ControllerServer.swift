@@ -36,9 +36,10 @@ package struct ListenAddress: Hashable, Sendable {
     }
 }
 
-/// The controller's two servers: probes and metrics over HTTP, the admission webhook over TLS 1.2 or later.
+/// The servers of a long-lived program: probes and metrics over HTTP, and the controller's admission webhook over TLS 1.2
+/// or later.
 ///
-/// Flow: `run` binds both, says so, and answers until the task is cancelled or told to shut down; then nobody new is
+/// Flow: `run` binds them, says so, and answers until the task is cancelled or told to shut down; then nobody new is
 /// let in, requests that are being answered are finished, and idle connections closed.
 ///
 /// Guarantees: connections, bodies and times are bounded, see `ServerLimits`. A certificate that `CertificateSource` is
@@ -65,10 +66,15 @@ package struct ControllerServer: Service {
         }
     }
 
+    private struct Webhook: Sendable {
+        let admission: AdmissionEndpoint
+        let certificates: CertificateSource
+    }
+
     private let configuration: Configuration
     private let probes: ProbeEndpoint
-    private let admission: AdmissionEndpoint
-    private let certificates: CertificateSource
+    /// Nil where there is none.
+    private let webhook: Webhook?
     private let logger: Logger
     private let onListening: @Sendable (Listener, Int) -> Void
 
@@ -80,8 +86,19 @@ package struct ControllerServer: Service {
     ) {
         self.configuration = configuration
         self.probes = probes
-        self.admission = admission
-        self.certificates = certificates
+        webhook = Webhook(admission: admission, certificates: certificates)
+        self.logger = logger
+        self.onListening = onListening
+    }
+
+    /// Without a webhook.
+    package init(
+        _ address: ListenAddress, limits: ServerLimits = ServerLimits(), probes: ProbeEndpoint, logger: Logger,
+        onListening: @escaping @Sendable (Listener, Int) -> Void = { _, _ in }
+    ) {
+        configuration = Configuration(probes: address, limits: limits)
+        self.probes = probes
+        webhook = nil
         self.logger = logger
         self.onListening = onListening
     }
@@ -89,16 +106,19 @@ package struct ControllerServer: Service {
     package func run() async throws {
         let limits = configuration.limits
         let http = HTTP1Channel.Configuration(idleTimeout: limits.idle.timeAmount, httpDecoderConfiguration: .berth)
-        let certificates = certificates
-        let probeServer = application(
-            .probes, probes, configuration.probes, limits.probeConnections, .http1(configuration: http))
-        let webhookServer = application(
-            .webhook, admission, configuration.webhook, limits.webhookConnections,
-            HTTPServerBuilder { responder in
-                RenewableTLSChannel(
-                    base: HTTP1Channel(responder: responder, configuration: http), certificates: certificates)
-            })
-        let services: [any Service] = [probeServer, webhookServer]
+        var services: [any Service] = [
+            application(.probes, probes, configuration.probes, limits.probeConnections, .http1(configuration: http))
+        ]
+        if let webhook {
+            services.append(
+                application(
+                    .webhook, webhook.admission, configuration.webhook, limits.webhookConnections,
+                    HTTPServerBuilder { responder in
+                        RenewableTLSChannel(
+                            base: HTTP1Channel(responder: responder, configuration: http),
+                            certificates: webhook.certificates)
+                    }))
+        }
         try await ServiceGroup(configuration: .init(services: services, logger: quietLogger)).run()
     }
 

@@ -148,7 +148,7 @@ extension IPAllocation.Spec {
     }
 
     /// The labels that repeat the spec. Nil: there must be no such label.
-    var labels: [(key: String, value: String?)] {
+    package var labels: [(key: String, value: String?)] {
         [
             (LabelKey.pool, LabelValue.fitting(pool)),
             (LabelKey.node, node.isEmpty ? nil : LabelValue.fitting(node)),

@@ -1,6 +1,7 @@
 package import ControllerHTTP
 import IPAMAPI
 import IPAMEngine
+import IPAMOperation
 import IPAddressing
 package import KubernetesClient
 import KubernetesCore

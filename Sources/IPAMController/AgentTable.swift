@@ -1,3 +1,4 @@
+import IPAMAPI
 import IPAMEngine
 import KubernetesCore
 import KubernetesRuntime
@@ -29,7 +30,20 @@ struct AgentTable: Sendable {
 
     func fact(node: String, machineID: String, now: Moment) -> AgentFact {
         guard let sighting = sightings[node] else { return .none }
-        let isOther = !sighting.mark.machineID.isEmpty && !machineID.isEmpty && sighting.mark.machineID != machineID
-        return isOther || now >= sighting.since + sighting.mark.duration ? .silent : .reports
+        return Self.fact(sighting.mark, since: sighting.since, machineID: machineID, now: now)
+    }
+
+    /// The same with the Lease as it was read at the API server just now; nil when there is none.
+    ///
+    /// In a state that was not seen yet it was renewed a moment ago.
+    func fact(node: String, machineID: String, read lease: StoredObject<AgentMark>?, now: Moment) -> AgentFact {
+        guard let lease, lease.value.isAgents else { return .none }
+        let known = sightings[node].flatMap { $0.resourceVersion == lease.resourceVersion ? $0.since : nil }
+        return Self.fact(lease.value, since: known ?? now, machineID: machineID, now: now)
+    }
+
+    private static func fact(_ mark: AgentMark, since: Moment, machineID: String, now: Moment) -> AgentFact {
+        let isOther = !mark.machineID.isEmpty && !machineID.isEmpty && mark.machineID != machineID
+        return isOther || now >= since + mark.duration ? .silent : .reports
     }
 }

@@ -113,17 +113,21 @@ package final class ClusterView: Sendable {
     /// What decides about an allocation, as far as the stores know; nil where they cannot say.
     package func facts(about record: AllocationRecord) -> ReclaimFacts? {
         guard let pod = podFact(record.pod), let node = nodeFact(record.node) else { return nil }
-        return facts(about: record, pod: pod, node: node)
-    }
-
-    /// The same with the pod and the node as they were read at the API server.
-    package func facts(about record: AllocationRecord, pod: PodFact, node: NodeFact) -> ReclaimFacts {
         let now = clock.now()
         return derived.withLock { derived in
-            ReclaimFacts(
-                pod: pod, node: node,
-                agent: derived.agents.fact(node: record.node, machineID: record.machineID, now: now),
-                knownNodeUID: derived.history.uid(ofMachine: record.machineID, node: record.node))
+            derived.facts(
+                record, pod, node, derived.agents.fact(node: record.node, machineID: record.machineID, now: now))
+        }
+    }
+
+    /// The same with the pod, the node and the Lease of its agent as they were read at the API server.
+    package func facts(
+        about record: AllocationRecord, pod: PodFact, node: NodeFact, agent lease: StoredObject<AgentMark>?
+    ) -> ReclaimFacts {
+        let now = clock.now()
+        return derived.withLock { derived in
+            let agent = derived.agents.fact(node: record.node, machineID: record.machineID, read: lease, now: now)
+            return derived.facts(record, pod, node, agent)
         }
     }
 
@@ -164,6 +168,14 @@ package final class ClusterView: Sendable {
 }
 
 extension ClusterView.Derived {
+    fileprivate func facts(
+        _ record: AllocationRecord, _ pod: PodFact, _ node: NodeFact, _ agent: AgentFact
+    ) -> ReclaimFacts {
+        ReclaimFacts(
+            pod: pod, node: node, agent: agent,
+            knownNodeUID: history.uid(ofMachine: record.machineID, node: record.node))
+    }
+
     fileprivate mutating func apply(_ delta: ObjectDelta<IPPool>) {
         switch delta {
         case .added(let key, let object), .changed(let key, _, let object):

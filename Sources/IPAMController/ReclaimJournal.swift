@@ -1,5 +1,6 @@
 import IPAMAPI
 import IPAMEngine
+package import IPAMOperation
 import KubernetesRuntime
 package import Logging
 

@@ -1,5 +1,6 @@
 import IPAMAPI
 package import IPAMEngine
+import IPAMOperation
 import JSONText
 import KubernetesClient
 package import KubernetesCore
@@ -16,8 +17,9 @@ package enum ReclaimKey: Hashable, Sendable {
 
 /// Frees the addresses of pods and nodes that are gone.
 ///
-/// Flow: `ReclaimTracker` judges an allocation by what the stores know. When it asks for a proof, the pod and the Node
-/// are read at the API server, and what it then decides is written, on condition of the state that was judged.
+/// Flow: `ReclaimTracker` judges an allocation by what the stores know. When it asks for a proof, the pod, the Node and
+/// the Lease of the node's agent are read at the API server, and what it then decides is written, on condition of the
+/// state that was judged.
 ///
 /// Guarantees: those of `ReclaimTracker`. Not more than `ControllerSettings.reclaimRate` proofs are made.
 ///
@@ -149,7 +151,9 @@ package final class ReclaimReconciler: Reconciler {
         let deadline = try writer.deadline()
         async let pod = readPod(record, deadline)
         async let node = readNode(record, deadline)
-        let facts = view.facts(about: record, pod: try await pod, node: try await node)
+        async let agent = readAgent(record, deadline)
+        let facts = view.facts(
+            about: record, pod: try await pod, node: try await node, agent: try await agent)
         let action = track(record.name) { tracker, now in
             tracker.proved(record, facts, settings: settings.reclaim, now: now)
         }
@@ -167,6 +171,16 @@ package final class ReclaimReconciler: Reconciler {
             return .absent
         }
         return NodeFact(NodeMark(json), uid: json["metadata"]?["uid"]?.string ?? "")
+    }
+
+    private func readAgent(
+        _ record: AllocationRecord, _ deadline: Moment
+    ) async throws -> StoredObject<AgentMark>? {
+        let json = try await writer.client.read(
+            .leases, namespace: settings.agentNamespace, name: record.node, deadline: deadline)
+        guard let json else { return nil }
+        let metadata = try ObjectMetadata(try JSONFields(json))
+        return StoredObject(uid: metadata.uid, resourceVersion: metadata.resourceVersion, value: AgentMark(json))
     }
 }
 

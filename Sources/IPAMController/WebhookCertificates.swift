@@ -1,4 +1,5 @@
 package import ControllerHTTP
+import IPAMOperation
 import JSONText
 package import KubernetesClient
 import KubernetesCore

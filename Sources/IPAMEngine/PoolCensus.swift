@@ -168,7 +168,7 @@ extension ValidatedPool {
     }
 
     /// Why an allocation that names the pool is not one of its own; nil when it is.
-    fileprivate func strayness(of record: AllocationRecord) -> String? {
+    package func strayness(of record: AllocationRecord) -> String? {
         if record.network != network { return "in network \(record.network.debugDescription)" }
         if !configured.contains(record.address) { return "outside of the pool" }
         if record.poolUID != uid, !record.poolUID.isEmpty { return "of an earlier pool of this name" }

@@ -155,7 +155,8 @@ extension ValidatedPool {
         return nil
     }
 
-    func reasonForLacking(_ address: IPAddress) -> String {
+    /// Why the pool cannot give an address: a predicate.
+    package func reasonForLacking(_ address: IPAddress) -> String {
         if address.family != family { return "is of family \(family)" }
         if !subnet.contains(address) { return "does not contain it" }
         if address == gateway { return "has it as its gateway" }

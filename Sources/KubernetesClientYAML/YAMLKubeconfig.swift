@@ -1,4 +1,4 @@
-import JSONText
+package import JSONText
 package import KubernetesClient
 import Yams
 
@@ -7,20 +7,26 @@ extension ClientConfiguration {
     package static func load(
         yamlOrJSONKubeconfigFile path: String, context: String? = nil
     ) throws(ConfigurationError) -> ClientConfiguration {
-        var bytes = try FileContents.read(path)
-        if (try? JSON(parsing: bytes)) == nil {
-            do {
-                guard let node = try Yams.compose(yaml: String(decoding: bytes, as: UTF8.self)) else {
-                    throw ConfigurationError(.invalid, "\(path): the file is empty")
-                }
-                bytes = node.json.serialized()
-            } catch let error as ConfigurationError {
-                throw error
-            } catch {
-                throw ConfigurationError(.invalid, "\(path): neither JSON nor YAML: \(error)")
+        let json = try YAMLText.json(FileContents.read(path), path: path)
+        return try load(kubeconfigJSON: json.serialized(), path: path, context: context)
+    }
+}
+
+/// Text that is JSON, or YAML of which JSON can be made.
+package enum YAMLText {
+    /// - Parameter path: For messages.
+    package static func json(_ bytes: [UInt8], path: String) throws(ConfigurationError) -> JSON {
+        if let json = try? JSON(parsing: bytes) { return json }
+        do {
+            guard let node = try Yams.compose(yaml: String(decoding: bytes, as: UTF8.self)) else {
+                throw ConfigurationError(.invalid, "\(path): the file is empty")
             }
+            return node.json
+        } catch let error as ConfigurationError {
+            throw error
+        } catch {
+            throw ConfigurationError(.invalid, "\(path): neither JSON nor YAML: \(error)")
         }
-        return try load(kubeconfigJSON: bytes, path: path, context: context)
     }
 }
 

@@ -1,5 +1,6 @@
 import CNIProtocol
 import IPAMAPI
+import IPAMConfiguration
 import IPAMEngine
 import IPAMLedger
 import IPAddressing

@@ -6,7 +6,7 @@ import Testing
 extension ControllerTests {
     /// The manifests of config/ against the API server, and against what the controller expects.
     @Suite("Manifests") struct ManifestTests {
-        @Test(arguments: ["crd", "rbac", "default", "controller"])
+        @Test(arguments: ["crd", "rbac", "default", "controller", "node"])
         func `the API server takes all of it, but for a budget that it is too old for`(part: String) async throws {
             let controlPlane = try await ControlPlane.controlled()
             let outcome = try await run(
@@ -47,7 +47,7 @@ extension ControllerTests {
 
         /// The names of its options, and their defaults, in the sources of the executable.
         private static func sources() throws -> String {
-            try ["Options", "EnvironmentArguments"]
+            try ["Options", "OptionNames"]
                 .map { try Files.text("\(Repository.root)/Sources/BerthController/\($0).swift") }.joined()
         }
 

@@ -1,22 +1,37 @@
-import IPAMAPI
+package import IPAMAPI
 import JSONText
 package import KubernetesClient
 import KubernetesCore
 package import Logging
 import Synchronization
 
-/// Events about pools and allocations: what happened to one object for one reason within a second is one Event.
+/// Events about pools, allocations and pods: what happened to one object for one reason within a second is one Event.
 ///
 /// Guarantees: recording never waits. Not more than `maximumWaiting` Events are kept for an API server that does not
 /// take them; later ones are dropped, and the log has them all.
 package final class EventRecorder: Sendable {
     package struct Subject: Hashable, Sendable {
+        var apiVersion: String
         var kind: String
+        /// Nil for kinds without namespaces, about which Events are in the namespace `default`.
+        var namespace: String?
         var name: String
+        /// Empty where it is not known.
         var uid: String
 
+        /// One of Berth's own objects.
         package init(kind: String, name: String, uid: String) {
+            self.init(apiVersion: BerthAPI.apiVersion, kind: kind, namespace: nil, name: name, uid: uid)
+        }
+
+        package init(pod: PodReference) {
+            self.init(apiVersion: "v1", kind: "Pod", namespace: pod.namespace, name: pod.name, uid: pod.uid)
+        }
+
+        private init(apiVersion: String, kind: String, namespace: String?, name: String, uid: String) {
+            self.apiVersion = apiVersion
             self.kind = kind
+            self.namespace = namespace
             self.name = name
             self.uid = uid
         }
@@ -33,8 +48,7 @@ package final class EventRecorder: Sendable {
         var count = 0
     }
 
-    /// The namespace of Events about objects that have none.
-    private static let namespace = "default"
+    private static let defaultNamespace = "default"
     private static let interval: Duration = .seconds(1)
     private static let maximumWaiting = 200
     /// For sending all that waits, so that a server that does not answer cannot hold up the end of the process.
@@ -85,7 +99,8 @@ package final class EventRecorder: Sendable {
         for (key, batch) in batches {
             do {
                 _ = try await client.create(
-                    .events, namespace: Self.namespace, name: nil, object: object(key, batch),
+                    .events, namespace: key.subject.namespace ?? Self.defaultNamespace, name: nil,
+                    object: object(key, batch),
                     deadline: deadline)
             } catch {
                 logger.warning("an Event was not taken", metadata: ["reason": "\(key.reason)", "error": "\(error)"])
@@ -99,14 +114,16 @@ package final class EventRecorder: Sendable {
         while message.utf8.count > Self.maximumLength { message.removeLast() }
         let time = wallTime()
         var subject: JSON = [
-            "apiVersion": .string(BerthAPI.apiVersion), "kind": .string(key.subject.kind),
+            "apiVersion": .string(key.subject.apiVersion), "kind": .string(key.subject.kind),
             "name": .string(key.subject.name),
         ]
+        if let namespace = key.subject.namespace { subject["namespace"] = .string(namespace) }
         if !key.subject.uid.isEmpty { subject["uid"] = .string(key.subject.uid) }
         return [
             "apiVersion": "v1", "kind": "Event",
             "metadata": [
-                "generateName": .string("\(key.subject.name.prefix(200))."), "namespace": .string(Self.namespace),
+                "generateName": .string("\(key.subject.name.prefix(200))."),
+                "namespace": .string(key.subject.namespace ?? Self.defaultNamespace),
             ],
             "involvedObject": subject, "reason": .string(key.reason), "message": .string(message),
             "type": key.isWarning ? "Warning" : "Normal", "count": .int(batch.count),

@@ -1,12 +1,12 @@
-import ControllerHTTP
-import KubernetesClient
-import KubernetesCore
+package import ControllerHTTP
+package import KubernetesClient
+package import KubernetesCore
 
 /// Counts the requests to the API server, but for watches and lists of the stores.
-struct APIRequestMetrics: Sendable {
+package struct APIRequestMetrics: Sendable {
     private let requests: MetricFamily<Counter>
 
-    init(_ registry: MetricsRegistry) {
+    package init(_ registry: MetricsRegistry) {
         requests = registry.counters(
             "berth_api_requests_total", help: "Requests to the API server, but for those of the watches.",
             labels: [
@@ -24,16 +24,16 @@ struct APIRequestMetrics: Sendable {
     }
 }
 
-struct CountingTransport: AsyncTransport {
+package struct CountingTransport: AsyncTransport {
     private let base: any AsyncTransport
     private let metrics: APIRequestMetrics
 
-    init(_ base: any AsyncTransport, _ metrics: APIRequestMetrics) {
+    package init(_ base: any AsyncTransport, _ metrics: APIRequestMetrics) {
         self.base = base
         self.metrics = metrics
     }
 
-    func perform(_ request: APIRequest, deadline: Moment) async -> Reply {
+    package func perform(_ request: APIRequest, deadline: Moment) async -> Reply {
         let reply = await base.perform(request, deadline: deadline)
         metrics.count(request, reply)
         return reply

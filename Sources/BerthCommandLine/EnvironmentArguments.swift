@@ -1,10 +1,9 @@
-import ArgumentParser
 import Glibc
 
 /// Options from environment variables.
-enum EnvironmentArguments {
+package enum EnvironmentArguments {
     /// The options whose variables are set, as they would be written on the command line.
-    static func of(_ names: [String]) -> [String] {
+    package static func of(_ names: [String]) -> [String] {
         names.flatMap { name -> [String] in
             let variable = "BERTH_" + name.uppercased().map { $0 == "-" ? "_" : String($0) }.joined()
             guard let value = getenv(variable) else { return [] }
@@ -13,21 +12,11 @@ enum EnvironmentArguments {
     }
 
     /// What kubelet tells a container about the API server.
-    static var inCluster: [String: String] {
+    package static var inCluster: [String: String] {
         var variables: [String: String] = [:]
         for name in ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS"] {
             if let value = getenv(name) { variables[name] = String(cString: value) }
         }
         return variables
     }
-}
-
-extension BerthController {
-    /// Of all options that take a value.
-    static let optionNames = [
-        "kubeconfig", "namespace", "lease-name", "identity", "lease-duration", "grace-period", "node-lost-timeout",
-        "inline-pool-lifetime", "status-interval", "reclaim-rate", "probe-port", "webhook-port", "bind-address",
-        "webhook-service", "webhook-configuration", "webhook-secret", "cluster-domain", "certificate-dir",
-        "log-level", "log-format",
-    ]
 }

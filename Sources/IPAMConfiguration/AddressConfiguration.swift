@@ -1,18 +1,18 @@
-import CNIProtocol
-import IPAMAPI
-import IPAMEngine
+package import CNIProtocol
+package import IPAMAPI
+package import IPAMEngine
 import IPAddressing
 import JSONText
 
 /// What the `ipam` section asks for: pools by name, or ranges in the form that whereabouts uses.
-struct AddressConfiguration: Equatable {
-    var demand: PoolDemand
-    var staticAddresses: [StaticAddress] = []
-    var routes: [ResultRoute] = []
-    var dns: ResultDNS?
+package struct AddressConfiguration: Equatable {
+    package var demand: PoolDemand
+    package var staticAddresses: [StaticAddress] = []
+    package var routes: [ResultRoute] = []
+    package var dns: ResultDNS?
 
     /// - Throws: Code 6 for wrong JSON types, 7 for values that cannot be.
-    init(_ configuration: NetworkConfiguration) throws(CNIError) {
+    package init(_ configuration: NetworkConfiguration) throws(CNIError) {
         let ipam = configuration.ipam
         let network = try InlineNetwork(ipam)
         let names = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.strings("pools") } ?? []
@@ -98,7 +98,7 @@ struct AddressConfiguration: Equatable {
 }
 
 extension ResultRoute {
-    init(_ route: Route) {
+    package init(_ route: Route) {
         self.init(
             dst: route.dst, gw: route.gw, mtu: route.mtu, advmss: route.advmss, priority: route.priority,
             table: route.table, scope: route.scope)

@@ -1,0 +1,180 @@
+package import IPAMAPI
+package import IPAMEngine
+package import IPAddressing
+package import JSONText
+import KubernetesClient
+package import KubernetesCore
+
+/// A pod by its namespace and name.
+package struct PodKey: Hashable, Comparable, Sendable, CustomStringConvertible {
+    package var namespace: String
+    package var name: String
+
+    package init(namespace: String, name: String) {
+        self.namespace = namespace
+        self.name = name
+    }
+
+    package var description: String { "\(namespace)/\(name)" }
+
+    package static func < (a: PodKey, b: PodKey) -> Bool { (a.namespace, a.name) < (b.namespace, b.name) }
+}
+
+/// What the API server has of a pod that concerns its addresses.
+package struct PodEntry: Hashable, Sendable {
+    package var key: PodKey
+    package var fact: PodFact
+    /// Empty while it is not scheduled.
+    package var node: String
+    /// It has the addresses of its node.
+    package var usesHostNetwork: Bool
+    /// `status.podIPs`: of the sandbox's interface `eth0`, as kubelet was told by the runtime.
+    package var addresses: [IPAddress]
+    /// What Multus writes of each interface (`k8s.v1.cni.cncf.io/network-status`).
+    package var interfaces: [String: [IPAddress]]
+
+    package init(
+        _ key: PodKey, _ fact: PodFact, node: String = "", usesHostNetwork: Bool = false, addresses: [IPAddress] = [],
+        interfaces: [String: [IPAddress]] = [:]
+    ) {
+        self.key = key
+        self.fact = fact
+        self.node = node
+        self.usesHostNetwork = usesHostNetwork
+        self.addresses = addresses
+        self.interfaces = interfaces
+    }
+
+    package init(_ json: JSON) throws(JSONDecodingError) {
+        let metadata = try ObjectMetadata(try JSONFields(json))
+        let (spec, status) = (json["spec"], json["status"])
+        self.init(
+            PodKey(namespace: metadata.namespace ?? "", name: metadata.name), try PodFact(json),
+            node: spec?["nodeName"]?.string ?? "", usesHostNetwork: spec?["hostNetwork"]?.bool ?? false,
+            addresses: (status?["podIPs"]?.array ?? []).compactMap { $0["ip"]?.string.flatMap { IPAddress($0) } },
+            interfaces: Self.interfaces(metadata.annotations["k8s.v1.cni.cncf.io/network-status"]))
+    }
+
+    /// What cannot be read says nothing.
+    private static func interfaces(_ annotation: String?) -> [String: [IPAddress]] {
+        guard let annotation, let list = (try? JSON(parsing: Array(annotation.utf8)))?.array else { return [:] }
+        var interfaces: [String: [IPAddress]] = [:]
+        for element in list {
+            guard let name = element["interface"]?.string else { continue }
+            let texts = (element["ips"]?.array ?? []).compactMap(\.string)
+            interfaces[name, default: []] += texts.compactMap { IPAddress($0) }
+        }
+        return interfaces
+    }
+
+    /// The same pod as an allocation names: by its UID or, of a static pod, the kubelet's own.
+    func isNamed(by reference: PodReference?) -> Bool {
+        guard let reference, reference.namespace == key.namespace, reference.name == key.name else { return false }
+        switch fact {
+        case .absent: return false
+        case .present(let uid, let configHash), .finished(let uid, let configHash):
+            return reference.uid == uid || reference.uid == configHash
+        }
+    }
+
+    /// Has a sandbox, as far as the API tells.
+    var isLive: Bool { if case .present = fact { true } else { false } }
+}
+
+/// An IPPool, with what is wrong with it.
+package struct PoolEntry: Hashable, Sendable {
+    package var pool: IPPool
+    package var validated: Result<ValidatedPool, PoolProblem>
+
+    package init(_ pool: IPPool) {
+        self.pool = pool
+        do throws(PoolProblem) {
+            validated = .success(try ValidatedPool(pool))
+        } catch {
+            validated = .failure(error)
+        }
+    }
+
+    package var name: String { pool.metadata.name }
+    package var valid: ValidatedPool? { try? validated.get() }
+
+    /// A status that cannot be read is as good as none.
+    package init(_ json: JSON) throws(JSONDecodingError) {
+        do throws(JSONDecodingError) {
+            self.init(try IPPool(json))
+        } catch {
+            var json = json
+            json["status"] = json["status"]?["reserved"].map { ["reserved": $0] }
+            self.init(try IPPool(json))
+        }
+    }
+}
+
+/// The Lease by which a node agent says that it is there, since when it was seen unchanged.
+package struct AgentSighting: Hashable, Sendable {
+    package var mark: AgentMark
+    package var resourceVersion: String
+    package var since: Moment
+
+    package init(mark: AgentMark, resourceVersion: String, since: Moment) {
+        self.mark = mark
+        self.resourceVersion = resourceVersion
+        self.since = since
+    }
+
+    /// An agent counts for as long as its Lease says, from when this process saw it renewed.
+    func fact(machineID: String, now: Moment) -> AgentFact {
+        let isOther = !mark.machineID.isEmpty && !machineID.isEmpty && mark.machineID != machineID
+        return isOther || now >= since + mark.duration ? .silent : .reports
+    }
+}
+
+extension ClusterReader {
+    package func pools() throws -> [PoolEntry] {
+        try list(.ipPools) { json in
+            do throws(JSONDecodingError) {
+                return try PoolEntry(json)
+            } catch {
+                throw ConsoleError(
+                    "IPPool \"\(json["metadata"]?["name"]?.string ?? "")\" cannot be read: \(error)",
+                    remedy: "use the version of kubectl-berth that belongs to the installed custom resources")
+            }
+        }
+    }
+
+    package func pods() throws -> [PodEntry] { try list(.pods) { try PodEntry($0) } }
+
+    package func pod(_ key: PodKey) throws -> PodEntry? {
+        try read(.pods, namespace: key.namespace, name: key.name).map { try PodEntry($0) }
+    }
+
+    package func nodes() throws -> [(name: String, fact: NodeFact)] {
+        try list(.nodes) { json in
+            (json["metadata"]?["name"]?.string ?? "", Self.nodeFact(json))
+        }
+    }
+
+    package func node(_ name: String) throws -> NodeFact {
+        try read(.nodes, name: name).map(Self.nodeFact) ?? .absent
+    }
+
+    static func nodeFact(_ json: JSON) -> NodeFact {
+        NodeFact(NodeMark(json), uid: json["metadata"]?["uid"]?.string ?? "")
+    }
+
+    /// The Leases of node agents by their nodes; what an earlier look saw unchanged keeps its time.
+    package func agents(
+        namespace: String, earlier: [String: AgentSighting] = [:]
+    ) throws -> [String: AgentSighting] {
+        let now = now()
+        let leases = try list(
+            .leases, namespace: namespace, options: ListOptions(labelSelector: AgentMark.selector)
+        ) { json -> (String, AgentSighting) in
+            let name = json["metadata"]?["name"]?.string ?? ""
+            let version = json["metadata"]?["resourceVersion"]?.string ?? ""
+            if let known = earlier[name], known.resourceVersion == version { return (name, known) }
+            return (name, AgentSighting(mark: AgentMark(json), resourceVersion: version, since: now))
+        }
+        return Dictionary(leases) { $1 }
+    }
+}

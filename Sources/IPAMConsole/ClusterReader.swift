@@ -1,0 +1,100 @@
+import IPAMAPI
+package import JSONText
+package import KubernetesClient
+package import KubernetesCore
+
+/// Reads what commands need, in pages, and says how far it is.
+package struct ClusterReader {
+    package static let pageSize = 1000
+    /// How many objects are read side by side.
+    private static let batchSize = 32
+
+    package let client: Client
+    /// How long one request may take, with its repetitions.
+    package let timeout: Duration
+    /// Is told what is being read and how much of it is there.
+    let progress: (String, Int) -> Void
+
+    package init(_ client: Client, timeout: Duration, progress: @escaping (String, Int) -> Void = { _, _ in }) {
+        self.client = client
+        self.timeout = timeout
+        self.progress = progress
+    }
+
+    package func now() -> Moment { client.transport.now() }
+    package var deadline: Moment { now() + timeout }
+
+    /// A whole list as the values that `transform` makes of its objects, which themselves are not kept.
+    ///
+    /// All pages show one state. When the server has forgotten it before the last page, it begins anew without pages.
+    package func list<Value>(
+        _ type: ResourceType, namespace: String? = nil, options: ListOptions = ListOptions(),
+        transform: (JSON) throws -> Value?
+    ) throws -> [Value] {
+        var options = options
+        options.limit = Self.pageSize
+        var values: [Value] = []
+        let subject = type.plural
+        progress(subject, 0)
+        while true {
+            let page: ObjectList
+            do {
+                page = try client.list(type, namespace: namespace, options: options, deadline: deadline)
+            } catch {
+                guard error.isExpired, options.limit != nil else { throw ConsoleError(error) }
+                values = []
+                (options.limit, options.continueToken) = (nil, nil)
+                continue
+            }
+            for item in page.items {
+                if let value = try transform(item) { values.append(value) }
+            }
+            progress(subject, values.count)
+            guard let token = page.continueToken else { return values }
+            options.continueToken = token
+            // The token holds it.
+            options.resourceVersion = nil
+        }
+    }
+
+    /// The object as it is in etcd; nil when that proves that there is none.
+    package func read(
+        _ type: ResourceType, namespace: String? = nil, name: String
+    ) throws(ConsoleError) -> JSON? {
+        do throws(APIError) {
+            return try client.get(type, namespace: namespace, name: name, deadline: deadline)
+        } catch {
+            guard error.isNotFound else { throw ConsoleError(error) }
+            return nil
+        }
+    }
+
+    /// Many objects as they are in etcd, in the order of the requests.
+    package func read(_ requests: [APIRequest], what: String) throws(ConsoleError) -> [JSON?] {
+        var objects: [JSON?] = []
+        var start = 0
+        while start < requests.count {
+            let batch = Array(requests[start..<min(start + Self.batchSize, requests.count)])
+            let replies = client.transport.perform(batch, deadline: deadline)
+            for (reply, request) in zip(replies, batch) {
+                switch interpret(reply, to: request) {
+                case .success(let object): objects.append(object)
+                case .failure(let error) where error.isNotFound: objects.append(nil)
+                case .failure: objects.append(try repeated(request))
+                }
+            }
+            start += batch.count
+            progress(what, start)
+        }
+        return objects
+    }
+
+    private func repeated(_ request: APIRequest) throws(ConsoleError) -> JSON? {
+        do throws(APIError) {
+            return try client.perform(request, deadline: deadline)
+        } catch {
+            guard error.isNotFound else { throw ConsoleError(error) }
+            return nil
+        }
+    }
+}

@@ -1,0 +1,75 @@
+package import IPAddressing
+
+/// What `who`, `release` and `wait` are asked about.
+package enum HolderQuery: Hashable, Sendable {
+    /// In whichever network.
+    case address(IPAddress)
+    case allocation(AllocationName)
+    case pod(PodKey)
+    case node(String)
+    /// A pod of the namespace, or a node.
+    case name(PodKey)
+
+    /// Reads `10.0.0.7`, IPv6 in any spelling, also in brackets and with a prefix length, `NETWORK/ADDRESS`, the name of
+    /// an allocation, `NAMESPACE/POD`, `pod/NAME`, `node/NAME`, or a bare name.
+    ///
+    /// - Parameters:
+    ///   - namespace: Of pods that are named without one.
+    ///   - network: Where an address is meant to be; nil for anywhere, empty for the default network.
+    package init(_ text: String, namespace: String, network: String? = nil) throws(ConsoleError) {
+        if let network, !network.isEmpty, !AllocationName.isValidNetworkName(network) {
+            throw ConsoleError(
+                "--network: \"\(network)\" is no name of a network", remedy: "`kubectl get ippools` shows them")
+        }
+        if let address = Self.address(text) {
+            self =
+                network.flatMap { AllocationName(network: $0, address: address) }.map { .allocation($0) }
+                ?? .address(address)
+            return
+        }
+        if let name = AllocationName(objectName: text.lowercased()) {
+            self = .allocation(name)
+            return
+        }
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        switch parts.count {
+        case 1 where !text.isEmpty: self = .name(PodKey(namespace: namespace, name: text))
+        case 2 where !parts[0].isEmpty && !parts[1].isEmpty:
+            self = try Self.pair(parts[0], parts[1], namespace)
+        default:
+            throw ConsoleError(
+                "\"\(text)\" is neither an address nor the name of a pod or node",
+                remedy: "write 10.0.0.7, fd00::7, NETWORK/10.0.0.7, POD, NAMESPACE/POD or node/NAME")
+        }
+    }
+
+    private static func pair(
+        _ first: String, _ second: String, _ namespace: String
+    ) throws(ConsoleError) -> HolderQuery {
+        switch first {
+        case "pod", "pods", "po": return .pod(PodKey(namespace: namespace, name: second))
+        case "node", "nodes", "no": return .node(second)
+        case "ipallocation", "ipallocations", "ipa", "ipallocation.ipam.berth.dev", "ipallocations.ipam.berth.dev":
+            guard let name = AllocationName(objectName: second) else {
+                throw ConsoleError("\"\(second)\" is not the name of an allocation")
+            }
+            return .allocation(name)
+        default:
+            if let address = address(second), let name = AllocationName(network: first, address: address) {
+                return .allocation(name)
+            }
+            return .pod(PodKey(namespace: first, name: second))
+        }
+    }
+
+    /// An address, in brackets or with a prefix length too.
+    private static func address(_ text: String) -> IPAddress? {
+        var text = text[...]
+        if let slash = text.firstIndex(of: "/") {
+            guard let length = Int(text[text.index(after: slash)...]), (0...128).contains(length) else { return nil }
+            text = text[..<slash]
+        }
+        if text.first == "[", text.last == "]" { text = text.dropFirst().dropLast() }
+        return IPAddress(String(text))
+    }
+}

@@ -1,0 +1,146 @@
+import CNIProtocol
+import IPAMAPI
+import IPAMConfiguration
+package import IPAMEngine
+package import IPAddressing
+package import JSONText
+
+/// A network configuration that asks Berth for addresses, and where it was found.
+package struct NetworkSource: Hashable, Sendable {
+    /// A whole phrase: `configuration blue.conf`, `NetworkAttachmentDefinition shop/blue (interface net1)`.
+    package var title: String
+    package var demand: PoolDemand
+    package var staticAddresses: [StaticAddress]
+    /// Addresses that the configuration, or the pod, asks for by name.
+    package var requested: [IPAddress]
+
+    package init(
+        title: String, demand: PoolDemand, staticAddresses: [StaticAddress] = [], requested: [IPAddress] = []
+    ) {
+        self.title = title
+        self.demand = demand
+        self.staticAddresses = staticAddresses
+        self.requested = requested
+    }
+
+    /// What a configuration turned out to be.
+    package enum Reading: Hashable, Sendable {
+        case berth(NetworkSource)
+        /// Somebody else gives the addresses; the text is a predicate of the configuration.
+        case other(String)
+    }
+
+    /// Reads a configuration of one plugin, or a list of plugins, as libcni does.
+    ///
+    /// - Parameters:
+    ///   - json: The document.
+    ///   - name: The network's name where the document has none, as Multus gives it that of its object.
+    ///   - requested: What the pod asks for; it counts before what the configuration says.
+    package static func read(
+        _ json: JSON, title: String, name: String? = nil, requested: [IPAddress] = []
+    ) throws(ConsoleError) -> Reading {
+        var plugin = json
+        if let plugins = json["plugins"]?.array {
+            guard let found = plugins.first(where: { $0["ipam"]?["type"]?.string == "berth" }) else {
+                let types = plugins.compactMap { $0["ipam"]?["type"]?.string }
+                return .other(types.isEmpty ? "has no ipam section" : "takes its addresses from \(types[0])")
+            }
+            plugin = found
+            for member in ["name", "cniVersion"] { plugin[member] = json[member] }
+        }
+        let type = plugin["ipam"]?["type"]?.string ?? ""
+        guard type == "berth" else {
+            return .other(type.isEmpty ? "has no ipam section" : "takes its addresses from \(type)")
+        }
+        if (plugin["name"]?.string ?? "").isEmpty, let name { plugin["name"] = .string(name) }
+        do {
+            let configuration = try NetworkConfiguration(JSONFields(plugin), for: .add)
+            let addresses = try AddressConfiguration(configuration)
+            let configured = try configuration.requestedAddresses(CNIArgs()).map(\.address)
+            return .berth(
+                NetworkSource(
+                    title: title, demand: addresses.demand, staticAddresses: addresses.staticAddresses,
+                    requested: requested.isEmpty ? configured : requested))
+        } catch let error as CNIError {
+            let details = error.details.isEmpty ? "" : " (\(error.details))"
+            throw ConsoleError("\(title): \(error.message)\(details)")
+        } catch {
+            throw ConsoleError("\(title): \(error)")
+        }
+    }
+
+    /// The pools that must be read to know what it gives.
+    package var poolNames: [String] {
+        var names: [String] = []
+        switch demand {
+        case .named(let list): names = list
+        case .inline(let elements): names = elements.flatMap { $0 }.map(\.poolName)
+        }
+        names += staticAddresses.map(\.pool.poolName)
+        var seen: Set<String> = []
+        return names.filter { seen.insert($0).inserted }
+    }
+
+    /// The networks of ranges that are written in the configuration: their pools may not exist yet.
+    package var inlineNetworks: Set<String> {
+        var networks = Set(staticAddresses.map(\.pool.network))
+        if case .inline(let elements) = demand { networks.formUnion(elements.flatMap { $0 }.map(\.network)) }
+        return networks
+    }
+}
+
+/// One network that a pod asks Multus for (`k8s.v1.cni.cncf.io/networks`).
+package struct MultusNetwork: Hashable, Sendable {
+    package static let annotation = "k8s.v1.cni.cncf.io/networks"
+    /// In place of the cluster's default network.
+    package static let defaultAnnotation = "v1.multus-cni.io/default-network"
+
+    package var namespace: String
+    package var name: String
+    /// Nil: Multus numbers it, `net1` for the first.
+    package var interface: String?
+    package var addresses: [IPAddress]
+
+    package init(namespace: String, name: String, interface: String? = nil, addresses: [IPAddress] = []) {
+        self.namespace = namespace
+        self.name = name
+        self.interface = interface
+        self.addresses = addresses
+    }
+
+    /// Reads either form of the annotation: JSON, or `NAMESPACE/NAME@INTERFACE,…`.
+    ///
+    /// - Parameter namespace: The pod's, of networks that are named without one.
+    package static func parse(_ annotation: String, namespace: String) throws(ConsoleError) -> [MultusNetwork] {
+        let first = annotation.first { !$0.isWhitespace }
+        guard first == "[" || first == "{" else {
+            return annotation.split(separator: ",").map { element in
+                let text = element.filter { !$0.isWhitespace }
+                let parts = text.split(separator: "@", maxSplits: 1).map(String.init)
+                let path = (parts.first ?? "").split(separator: "/", maxSplits: 1).map(String.init)
+                return MultusNetwork(
+                    namespace: path.count == 2 ? path[0] : namespace, name: path.last ?? "",
+                    interface: parts.count == 2 ? parts[1] : nil)
+            }
+        }
+        guard let json = try? JSON(parsing: Array(annotation.utf8)) else {
+            throw ConsoleError("the pod's annotation \(Self.annotation) is not JSON")
+        }
+        let elements = json.array ?? [json]
+        var networks: [MultusNetwork] = []
+        for element in elements {
+            guard let name = element["name"]?.string else {
+                throw ConsoleError("the pod's annotation \(Self.annotation) names no network in \(element)")
+            }
+            let texts = (element["ips"]?.array ?? []).compactMap(\.string)
+            networks.append(
+                MultusNetwork(
+                    namespace: element["namespace"]?.string ?? namespace, name: name,
+                    interface: element["interface"]?.string,
+                    addresses: texts.compactMap { text in
+                        text.split(separator: "/").first.flatMap { IPAddress(String($0)) }
+                    }))
+        }
+        return networks
+    }
+}

@@ -1,0 +1,24 @@
+import IPAMAPI
+import IPAMEngine
+import JSONText
+package import KubernetesCore
+
+extension LedgerEntry {
+    /// The write that takes the address from its holder as the controller does it: back to its claim, into cooldown, or
+    /// at once where there is none. Conditional on the version that was read.
+    ///
+    /// What is in cooldown already, and what was entered by hand, is deleted.
+    ///
+    /// - Parameter timestamp: RFC 3339, for people.
+    package func releaseRequest(at timestamp: String) -> APIRequest {
+        if record.state == .cooling || record.origin == .manual || (claim == nil && record.cooldownSeconds == 0) {
+            return .delete(
+                .ipAllocations, name: name,
+                preconditions: Preconditions(uid: uid, resourceVersion: resourceVersion))
+        }
+        var patch = IPAllocation.releasePatch(
+            at: timestamp, to: claim == nil ? .cooling : .held, uid: uid, resourceVersion: resourceVersion)
+        patch["metadata"]?["annotations"] = [AnnotationKey.reclaim: .null, AnnotationKey.fencedNodeUID: .null]
+        return .patch(.ipAllocations, name: name, patch: .merge(patch))
+    }
+}

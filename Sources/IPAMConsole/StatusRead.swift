@@ -1,0 +1,65 @@
+import IPAMAPI
+import IPAMEngine
+import JSONText
+import KubernetesClient
+import KubernetesCore
+
+extension ClusterReader {
+    /// What `status` shows.
+    ///
+    /// - Parameters:
+    ///   - systemNamespace: Of the controller.
+    ///   - poolNames: Empty for all.
+    package func status(systemNamespace: String, poolNames: [String] = []) throws -> StatusReport {
+        var entries = try pools()
+        for name in poolNames where !entries.contains(where: { $0.name == name }) {
+            throw ConsoleError.noPool(name, known: entries.map(\.name))
+        }
+        if !poolNames.isEmpty { entries.removeAll { !poolNames.contains($0.name) } }
+        let pools = try entries.map { entry in
+            try StatusReport.Pool(entry, entry.valid.map { try figures(of: $0) })
+        }
+        let fenced = try list(
+            .ipAllocations,
+            options: ListOptions(
+                labelSelector: "\(LabelKey.state)=\(AllocationState.fenced.rawValue)", metadataOnly: true)
+        ) { $0["metadata"]?["labels"]?[LabelKey.pool]?.string }
+        let names = Set(entries.map { LabelValue.fitting($0.name) })
+        return StatusReport(
+            pools, fenced: poolNames.isEmpty ? fenced.count : fenced.count { names.contains($0) },
+            others: controllerProblems(namespace: systemNamespace))
+    }
+
+    private func figures(of pool: ValidatedPool) throws -> PoolFigures {
+        if let figures = PoolFigures(statusOf: pool) { return figures }
+        let selector = "\(LabelKey.pool)=\(LabelValue.fitting(pool.name))"
+        let states = try list(
+            .ipAllocations, options: ListOptions(labelSelector: selector, metadataOnly: true)
+        ) { json -> AllocationState? in
+            // A missing label counts as the state that takes the address.
+            json["metadata"]?["labels"]?[LabelKey.state]?.string.flatMap { AllocationState(rawValue: $0) } ?? .bound
+        }
+        return PoolFigures(counting: states, in: pool)
+    }
+
+    /// Who may not read Leases is told nothing of the controller.
+    private func controllerProblems(namespace: String) -> [String] {
+        do throws(APIError) {
+            let lease = try client.get(.leases, namespace: namespace, name: "berth-controller", deadline: deadline)
+            let holder = lease["spec"]?["holderIdentity"]?.string ?? ""
+            return holder.isEmpty ? ["no replica of berth-controller leads: nothing is reclaimed or counted"] : []
+        } catch {
+            return error.isNotFound
+                ? ["berth-controller has never run in namespace \(namespace): nothing is reclaimed or counted"] : []
+        }
+    }
+}
+
+extension ConsoleError {
+    static func noPool(_ name: String, known: [String]) -> ConsoleError {
+        let near = known.sorted().prefix(10).joined(separator: ", ")
+        return ConsoleError(
+            "there is no IPPool \"\(name)\"",
+            remedy: known.isEmpty ? "there are no pools at all" : "there is \(near)\(known.count > 10 ? ", …" : "")")
+    }
+}

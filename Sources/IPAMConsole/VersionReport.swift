@@ -1,0 +1,194 @@
+import IPAMAPI
+import IPAMEngine
+package import JSONText
+import KubernetesClient
+import KubernetesCore
+
+/// What `version` shows.
+package struct VersionReport: Hashable, Sendable, Report {
+    package struct Component: Hashable, Sendable {
+        /// For example `node agent`.
+        package var name: String
+        /// A node, or a replica.
+        package var place: String
+        /// Empty where it is not known.
+        package var version: String
+        package var detail: String
+
+        package init(_ name: String, place: String = "", version: String, detail: String = "") {
+            self.name = name
+            self.place = place
+            self.version = version
+            self.detail = detail
+        }
+    }
+
+    package var components: [Component]
+
+    package init(_ components: [Component]) { self.components = components }
+
+    package func text(_ style: Style, isWide: Bool) -> String {
+        let rows = components.map { component -> [Cell] in
+            let isKnown = !component.version.isEmpty
+            let isSkewed =
+                isKnown && component.name != "server" && !component.version.hasPrefix("v1")
+                && component.version != ProductVersion.text
+            return [
+                Cell(component.name), Cell(component.place),
+                Cell(isKnown ? component.version : "unknown", isSkewed ? .yellow : nil), Cell(component.detail),
+            ]
+        }
+        return Table([.init("COMPONENT"), .init("PLACE"), .init("VERSION"), .init("DETAIL")], rows: rows)
+            .rendered(style)
+    }
+
+    package var json: JSON {
+        [
+            "components": .array(
+                components.map { component in
+                    var json: JSON = ["name": .string(component.name)]
+                    if !component.place.isEmpty { json["place"] = .string(component.place) }
+                    json["version"] = component.version.isEmpty ? .null : .string(component.version)
+                    if !component.detail.isEmpty { json["detail"] = .string(component.detail) }
+                    return json
+                })
+        ]
+    }
+
+    package var names: [String] { components.map { "\($0.name)=\($0.version.isEmpty ? "unknown" : $0.version)" } }
+
+    /// The tag of an image, or the digest where it has none.
+    package static func tag(ofImage image: String) -> String {
+        let name = image.split(separator: "/", omittingEmptySubsequences: false).last.map(String.init) ?? image
+        let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
+        if let colon = parts[0].firstIndex(of: ":") { return String(parts[0][parts[0].index(after: colon)...]) }
+        return parts.count == 2 ? parts[1] : ""
+    }
+}
+
+extension ResourceType {
+    static let deployments = ResourceType(
+        group: "apps", version: "v1", plural: "deployments", kind: "Deployment", isNamespaced: true)
+}
+
+extension ClusterReader {
+    /// What `version` shows. What may not be read is not known.
+    package func versions(systemNamespace: String) -> VersionReport {
+        var components = [VersionReport.Component("kubectl-berth", version: ProductVersion.text)]
+        components.append(serverVersion())
+        components += [ResourceType.ipPools, .ipAllocations].map { definition(of: $0) }
+        components += controller(systemNamespace)
+        components += agents(systemNamespace)
+        return VersionReport(components)
+    }
+
+    private func attempt<Value>(_ body: () throws -> Value) -> Result<Value, ConsoleError> {
+        do {
+            return .success(try body())
+        } catch let error as ConsoleError {
+            return .failure(error)
+        } catch let error as APIError {
+            return .failure(ConsoleError(error))
+        } catch {
+            return .failure(ConsoleError("\(error)"))
+        }
+    }
+
+    /// What the server answers is no object of the API.
+    private func serverVersion() -> VersionReport.Component {
+        let request = APIRequest(
+            method: .get, path: "/version", headers: [.init("Accept", "application/json")],
+            subject: .init(verb: .get, resource: .version))
+        switch client.transport.perform([request], deadline: deadline)[0] {
+        case .success(let response):
+            let version = (try? JSON(parsing: response.body))?["gitVersion"]?.string ?? ""
+            return .init("server", version: version, detail: version.isEmpty ? "HTTP \(response.status)" : "")
+        case .failure(let failure): return .init("server", version: "", detail: "\(failure)")
+        }
+    }
+
+    private func definition(of type: ResourceType) -> VersionReport.Component {
+        let name = "\(type.plural).\(type.group)"
+        switch attempt({ try read(.customResourceDefinitions, name: name) }) {
+        case .success(nil):
+            return .init("custom resource", place: name, version: "", detail: "is not installed")
+        case .success(let json?):
+            let versions = (json["spec"]?["versions"]?.array ?? []).filter { $0["served"]?.bool == true }
+            return .init(
+                "custom resource", place: name,
+                version: versions.compactMap { $0["name"]?.string }.joined(separator: ","),
+                detail: json["metadata"]?["labels"]?["app.kubernetes.io/version"]?.string.map { "of Berth \($0)" } ?? ""
+            )
+        case .failure(let error):
+            return .init("custom resource", place: name, version: "", detail: error.problem)
+        }
+    }
+
+    private func controller(_ namespace: String) -> [VersionReport.Component] {
+        let holder =
+            (try? read(.leases, namespace: namespace, name: "berth-controller"))?
+            .flatMap { $0["spec"]?["holderIdentity"]?.string } ?? ""
+        let leads = holder.isEmpty ? "nobody leads" : "\(holder) leads"
+        switch attempt({ try read(.deployments, namespace: namespace, name: "berth-controller") }) {
+        case .success(let json?):
+            let image = json["spec"]?["template"]?["spec"]?["containers"]?.array?.first?["image"]?.string ?? ""
+            let (ready, wanted) = (json["status"]?["readyReplicas"]?.int ?? 0, json["spec"]?["replicas"]?.int ?? 1)
+            return [
+                .init(
+                    "berth-controller", place: namespace, version: VersionReport.tag(ofImage: image),
+                    detail: "\(ready)/\(wanted) ready, \(leads)")
+            ]
+        case .success(nil):
+            return [
+                .init(
+                    "berth-controller", place: namespace, version: "",
+                    detail: holder.isEmpty ? "is not installed" : "no Deployment; \(leads)")
+            ]
+        case .failure(let error):
+            return [.init("berth-controller", place: namespace, version: "", detail: error.problem)]
+        }
+    }
+
+    /// By the Leases of the agents; what they do not say, by the images of their pods.
+    private func agents(_ namespace: String) -> [VersionReport.Component] {
+        var images: [String: String] = [:]
+        let pods = ListOptions(labelSelector: "app.kubernetes.io/name=berth,app.kubernetes.io/component=node")
+        let found = try? list(.pods, namespace: namespace, options: pods) { json -> (String, String)? in
+            guard let node = json["spec"]?["nodeName"]?.string,
+                let image = json["spec"]?["containers"]?.array?.first?["image"]?.string
+            else { return nil }
+            return (node, image)
+        }
+        for (node, image) in found ?? [] { images[node] = image }
+        let leases = attempt {
+            try list(.leases, namespace: namespace, options: ListOptions(labelSelector: AgentMark.selector)) { $0 }
+        }
+        guard case .success(let leases) = leases else {
+            guard case .failure(let error) = leases else { return [] }
+            return [.init("berth-node", place: namespace, version: "", detail: error.problem)]
+        }
+        var components: [VersionReport.Component] = []
+        for lease in leases {
+            let node = lease["metadata"]?["name"]?.string ?? ""
+            let version = lease["metadata"]?["annotations"]?[AgentMark.versionAnnotation]?.string
+            let renewed = lease["spec"]?["renewTime"]?.string ?? ""
+            let image = images.removeValue(forKey: node)
+            components.append(
+                .init(
+                    "berth-node", place: node, version: version ?? VersionReport.tag(ofImage: image ?? ""),
+                    detail: renewed.isEmpty ? "" : "last heard of \(renewed)"))
+        }
+        for (node, image) in images {
+            components.append(
+                .init("berth-node", place: node, version: VersionReport.tag(ofImage: image), detail: "has no Lease"))
+        }
+        components.sort { $0.place < $1.place }
+        return components.isEmpty ? [.init("berth-node", version: "", detail: "there is no node agent")] : components
+    }
+}
+
+extension ResourceType {
+    /// Not a resource; for messages.
+    fileprivate static let version = ResourceType(
+        group: "", version: "v1", plural: "version", kind: "Info", isNamespaced: false)
+}

@@ -1,0 +1,411 @@
+#!/usr/bin/env bash
+# A Kubernetes cluster of real kubelets on this machine, without a container engine: a control plane, and nodes that are
+# sets of namespaces (mount, PID, network, UTS) with a containerd and a kubelet each.
+#
+# Usage: hack/cluster.sh COMMAND DIR [ARGUMENT...]
+#
+#   start DIR [COUNT]          control plane, controller manager, scheduler, and COUNT nodes (2): node-1, node-2, …
+#   stop DIR                   ends everything; the logs stay in DIR
+#   exec DIR NODE COMMAND...   runs a command in the namespaces of a node
+#   kill DIR NODE PROGRAM      SIGKILL of the node's containerd or kubelet
+#   run DIR NODE PROGRAM       starts it again
+#   power-off DIR NODE         ends every process of the node at once
+#   power-on DIR NODE          starts it again: what /run held is gone, disks and machine ID are as before, the boot ID
+#                              is another
+#   cut DIR NODE, mend DIR NODE  takes the node's cable to the control plane away, and gives it back
+#   import DIR ARCHIVE...      imports images into the containerd of each node
+#   restart-controllers DIR    the controller manager and the scheduler
+#
+# What DIR holds afterwards: control-plane/ (hack/control-plane.sh), env (KUBECONFIG, NODE_ADDRESS, APISERVER_PORT),
+# nodes/NODE/ with its file system and the logs containerd.log and kubelet.log.
+#
+# Nodes reach the API server at 198.18.77.1, on a bridge of this machine; their pods share a second bridge, as if it were
+# a VLAN. A node has a bridge `berth0` on that VLAN and an interface `eth2` for macvlan. The main plugins bridge,
+# macvlan, ptp and loopback are installed, Berth is not.
+#
+# Needs root, overlayfs, and Debian's containerd, runc, umoci and busybox-static (hack/setup.sh).
+#
+# Environment: KUBEBUILDER_ASSETS as in hack/control-plane.sh; the folder must hold kubelet, kube-controller-manager and
+# kube-scheduler too.
+
+set -euo pipefail
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
+# shellcheck source=hack/lib.sh
+. "$here/lib.sh"
+
+network=198.18.77
+bridge=berth-nodes
+vlan=berth-pods
+# What kubelet changes for the whole machine; put back at the end.
+sysctls=(kernel.panic kernel.panic_on_oops vm.overcommit_memory vm.panic_on_oom kernel.keys.root_maxkeys
+    kernel.keys.root_maxbytes net.ipv4.ip_forward)
+
+kubectl() { "$kubectl" --kubeconfig "$dir/control-plane/admin.kubeconfig" "$@"; }
+
+# await SECONDS WHAT COMMAND...: until the command succeeds.
+await() {
+    local limit=$1 what=$2 since=$SECONDS
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS - since < limit)) || die "$what: not within $limit seconds"
+        sleep 0.2
+    done
+}
+
+find_programs() {
+    need containerd runc ctr umoci busybox unshare nsenter ip openssl gcc
+    kubectl=$(type -P kubectl || true)
+    if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then assets=$KUBEBUILDER_ASSETS; else assets=$("$here/kubernetes.sh"); fi
+    if [[ -x $assets/kubectl ]]; then kubectl=$assets/kubectl; fi
+    [[ -n $kubectl ]] || die 'kubectl is not on PATH; hack/setup.sh installs it'
+    local program
+    for program in kubelet kube-controller-manager kube-scheduler; do
+        [[ -x $assets/$program ]] || die "there is no $program in $assets"
+    done
+}
+
+# Processes of the machine
+
+# daemon NAME COMMAND...: starts it, its log and process ID in DIR.
+daemon() {
+    local name=$1
+    shift
+    spawn "$dir/$name.log" "$@"
+    echo "$spawned" >"$dir/$name.pid"
+}
+
+end_daemon() {
+    local name=$1
+    if [[ -f $dir/$name.pid ]]; then end_process "$(<"$dir/$name.pid")" "$dir"; fi
+    rm -f "$dir/$name.pid"
+}
+
+start_controllers() {
+    local config=$dir/control-plane/admin.kubeconfig
+    # Nodes are taken for lost sooner than by default (40 s), so that tests need not wait for it.
+    daemon kube-controller-manager "$assets/kube-controller-manager" "--kubeconfig=$config" --leader-elect=false \
+        "--service-account-private-key-file=$dir/control-plane/pki/service-account.key" \
+        "--root-ca-file=$dir/control-plane/pki/ca.crt" --allocate-node-cidrs=false --node-monitor-grace-period=16s \
+        --bind-address=127.0.0.1 --secure-port=0 $(has_flag kube-controller-manager --port --port=0)
+    daemon kube-scheduler "$assets/kube-scheduler" "--kubeconfig=$config" --leader-elect=false \
+        --bind-address=127.0.0.1 --secure-port=0 $(has_flag kube-scheduler --port --port=0)
+}
+
+restart_controllers() {
+    end_daemon kube-scheduler
+    end_daemon kube-controller-manager
+    start_controllers
+}
+
+# has_flag PROGRAM FLAG TEXT...: prints the text where the program's help has the flag.
+has_flag() {
+    local program=$1 flag=$2 help
+    shift 2
+    help=$("$assets/$program" --help 2>&1)
+    if [[ $help == *" $flag "* ]]; then printf '%s\n' "$@"; fi
+}
+
+# Images that pods need before any other
+
+make_images() {
+    local images=$dir/images applet
+    [[ ! -f $images/complete ]] || return 0
+    rm -rf "$images"
+    mkdir -p "$images/pause" "$images/busybox/bin"
+    # The parent of a pod's processes: waits, reaps, ends when told to.
+    gcc -static -O2 -x c -o "$images/pause/pause" - <<'C'
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void end(int signal) { (void)signal; _exit(0); }
+static void reap(int signal) { (void)signal; while (waitpid(-1, 0, WNOHANG) > 0) continue; }
+int main(void) {
+    signal(SIGTERM, end);
+    signal(SIGINT, end);
+    signal(SIGCHLD, reap);
+    for (;;) pause();
+}
+C
+    cp "$(type -P busybox)" "$images/busybox/bin/busybox"
+    for applet in sh sleep ping ping6 ip cat ls nc wget; do ln -s busybox "$images/busybox/bin/$applet"; done
+    make_image pause "$images/pause" /pause
+    make_image busybox "$images/busybox" /bin/sleep infinity
+    touch "$images/complete"
+}
+
+# make_image NAME FOLDER COMMAND...: localhost/NAME:1 from a folder, as an archive.
+make_image() {
+    local name=$1 folder=$2 layout=$dir/images/$1.oci
+    shift 2
+    umoci init --layout "$layout"
+    umoci new --image "$layout:1"
+    umoci insert --image "$layout:1" "$folder" /
+    umoci config --image "$layout:1" --config.entrypoint "$1" ${2:+--config.cmd "$2"}
+    sed -i "s|\"org.opencontainers.image.ref.name\":\"1\"|&,\"io.containerd.image.name\":\"localhost/$name:1\"|" \
+        "$layout/index.json"
+    tar -C "$layout" -cf "$dir/images/$name.tar" oci-layout index.json blobs
+}
+
+# import_into NODE ARCHIVE...
+import_into() {
+    local node=$1 archive
+    shift
+    for archive; do
+        in_node "$node" ctr --namespace k8s.io images import - <"$archive" >/dev/null
+    done
+}
+
+# Nodes
+
+node_names() { ls "$dir/nodes" 2>/dev/null || true; }
+
+# init_of NODE: the process that is the node's process 1; empty when the node is off.
+init_of() {
+    local pid=
+    if [[ -f $dir/nodes/$1/init.pid ]]; then pid=$(<"$dir/nodes/$1/init.pid"); fi
+    if process_is "$pid" "$dir/nodes/$1"; then printf '%s' "$pid"; fi
+}
+
+in_node() {
+    local node=$1 init
+    shift
+    init=$(init_of "$node")
+    [[ -n $init ]] || die "$node is off"
+    nsenter --target "$init" --mount --pid --net --uts -- "$@"
+}
+
+make_node() {
+    local node=$1 folder=$dir/nodes/$1 plugin source
+    mkdir -p "$folder"/{etc/cni/net.d,etc.work,opt/cni/bin,var/lib/kubelet,var/lib/containerd,var/lib/cni,var/log}
+    [[ -s $folder/etc/machine-id ]] || openssl rand -hex 16 >"$folder/etc/machine-id"
+    for plugin in bridge macvlan ptp loopback; do
+        for source in /opt/cni/bin /usr/lib/cni; do
+            if [[ -x $source/$plugin ]]; then cp "$source/$plugin" "$folder/opt/cni/bin/"; fi
+        done
+        [[ -x $folder/opt/cni/bin/$plugin ]] || die "there is no CNI plugin $plugin; hack/setup.sh installs it"
+    done
+    mkdir -p "$folder/etc/containerd" "$folder/etc/kubernetes"
+    cat >"$folder/etc/containerd/config.toml" <<'TOML'
+version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "localhost/pause:1"
+disable_apparmor = true
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/opt/cni/bin"
+conf_dir = "/etc/cni/net.d"
+max_conf_num = 1
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+SystemdCgroup = false
+TOML
+    cat >"$folder/etc/kubernetes/kubelet.yaml" <<YAML
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
+authorization: {mode: AlwaysAllow}
+cgroupDriver: cgroupfs
+cgroupsPerQOS: false
+enforceNodeAllocatable: []
+failSwapOn: false
+evictionHard: {memory.available: "0%", nodefs.available: "0%", nodefs.inodesFree: "0%", imagefs.available: "0%"}
+imageGCHighThresholdPercent: 100
+makeIPTablesUtilChains: false
+hairpinMode: none
+protectKernelDefaults: false
+resolvConf: ""
+clusterDNS: [198.18.77.53]
+maxPods: 250
+syncFrequency: 10s
+registryPullQPS: 0
+nodeStatusUpdateFrequency: 4s
+staticPodPath: /etc/kubernetes/manifests
+YAML
+    mkdir -p "$folder/etc/kubernetes/manifests"
+    sed "s|server: .*|server: https://$network.1:$APISERVER_PORT|" "$dir/control-plane/admin.kubeconfig" \
+        >"$folder/etc/kubernetes/kubelet.kubeconfig"
+}
+
+# plug NODE: its three cables. They end with the node.
+plug() {
+    local node=$1 number=${1##*-} init cable
+    init=$(init_of "$node")
+    for cable in 0 1 2; do
+        ip link add "bth$number-$cable" type veth peer name "eth$cable" netns "$init"
+        if ((cable == 0)); then ip link set "bth$number-$cable" master "$bridge"; else ip link set "bth$number-$cable" master "$vlan"; fi
+        ip link set "bth$number-$cable" up
+    done
+}
+
+power_on() {
+    local node=$1 folder=$dir/nodes/$1
+    [[ -z $(init_of "$node") ]] || die "$node is on"
+    cat /proc/sys/kernel/random/uuid >"$folder/boot-id"
+    rm -f "$folder/booted"
+    # unshare forks; the child, whose parent's ID is in $spawned, is process 1 of the node.
+    spawn "$folder/init.log" unshare --mount --pid --fork --kill-child --net --uts -- \
+        "$here/cluster/node-init.sh" "$folder" "$node" "$network.1${node##*-}/24"
+    local parent=$spawned child=
+    local since=$SECONDS
+    until child=$(cat "/proc/$parent/task/$parent/children" 2>/dev/null) && [[ -n $child ]]; do
+        ((SECONDS - since < 10)) || die "$node did not start; see $folder/init.log"
+        sleep 0.05
+    done
+    echo "${child%% *}" >"$folder/init.pid"
+    await 10 "$node: process 1" process_is "${child%% *}" "$folder"
+    plug "$node"
+    await 10 "$node: boot" test -e "$folder/booted"
+    start_in "$node" containerd
+    await 20 "$node: containerd" in_node "$node" ctr version
+    if [[ -z $(in_node "$node" ctr --namespace k8s.io images list -q) ]]; then
+        import_into "$node" "$dir/images/pause.tar" "$dir/images/busybox.tar"
+    fi
+    start_in "$node" kubelet
+}
+
+# start_in NODE PROGRAM: containerd or kubelet.
+start_in() {
+    local node=$1 program=$2 command
+    case $program in
+        containerd) command=(containerd) ;;
+        kubelet)
+            command=(
+                "$assets/kubelet" --config=/etc/kubernetes/kubelet.yaml --kubeconfig=/etc/kubernetes/kubelet.kubeconfig
+                --container-runtime-endpoint=unix:///run/containerd/containerd.sock "--hostname-override=$node"
+                "--node-ip=$network.1${node##*-}" $(has_flag kubelet --container-runtime --container-runtime=remote)
+            )
+            ;;
+        *) die "a node has no program $program" ;;
+    esac
+    spawn "$dir/nodes/$node/$program.log" nsenter --target "$(init_of "$node")" --mount --pid --net --uts -- \
+        bash -c 'echo $$ >"/run/$0.pid"; exec "$@"' "$program" "${command[@]}"
+}
+
+# kill_in NODE PROGRAM: as if it crashed.
+kill_in() {
+    in_node "$1" bash -c '
+        pid=$(<"/run/$0.pid") && kill -KILL "$pid"
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+        rm "/run/$0.pid"' "$2"
+}
+
+power_off() {
+    local init
+    init=$(init_of "$1")
+    if [[ -n $init ]]; then
+        # The kernel ends every process of the PID namespace with its process 1.
+        kill -KILL "$init"
+        while process_is "$init" ''; do sleep 0.05; done
+    fi
+    rm -f "$dir/nodes/$1/init.pid"
+    remove_cables "$1"
+}
+
+# They go with the node's network namespace, but not at once.
+remove_cables() {
+    local cable
+    for cable in 0 1 2; do
+        ip link delete "bth${1##*-}-$cable" 2>/dev/null || true
+    done
+}
+
+# The machine
+
+save_sysctls() {
+    local name
+    [[ ! -f $dir/sysctls ]] || return 0
+    for name in "${sysctls[@]}"; do printf '%s=%s\n' "$name" "$(sysctl -n "$name")"; done >"$dir/sysctls"
+}
+
+restore_sysctls() {
+    if [[ -f $dir/sysctls ]]; then sysctl -q -w $(<"$dir/sysctls") || true; fi
+    rm -f "$dir/sysctls"
+}
+
+make_bridges() {
+    local name
+    for name in "$bridge" "$vlan"; do
+        ip link add "$name" type bridge 2>/dev/null || die "there is a bridge $name already: another cluster runs"
+        # Frames between the nodes are not for the filter of this machine.
+        { echo 0 >"/sys/class/net/$name/bridge/nf_call_iptables"; } 2>/dev/null || true
+        ip link set "$name" up
+    done
+    ip addr add "$network.1/24" dev "$bridge"
+}
+
+start() {
+    local count=${1:-2} number since=$SECONDS
+    [[ $count =~ ^[1-9]$ ]] || die "the number of nodes is 1 to 9, not $count"
+    find_programs
+    [[ ! -f $dir/env ]] || die "a cluster runs in $dir already"
+    trap abandon EXIT
+    save_sysctls
+    make_bridges
+    mkdir -p "$dir/control-plane"
+    BERTH_NODE_ADDRESS=$network.1 "$here/control-plane.sh" start "$dir/control-plane"
+    # shellcheck source=/dev/null
+    . "$dir/control-plane/env"
+    APISERVER_PORT=${APISERVER_URL##*:}
+    printf 'export %s=%q\n' KUBECONFIG "$dir/control-plane/admin.kubeconfig" NODE_ADDRESS "$network.1" \
+        APISERVER_PORT "$APISERVER_PORT" >"$dir/env"
+    start_controllers
+    make_images
+    for ((number = 1; number <= count; number++)); do
+        make_node "node-$number"
+        power_on "node-$number"
+    done
+    for ((number = 1; number <= count; number++)); do
+        await 60 "registration of node-$number" kubectl get node "node-$number"
+    done
+    await 60 'the service account default' kubectl get serviceaccount default
+    trap - EXIT
+    say "$count nodes are up after $((SECONDS - since)) seconds; they are Ready once there is a network configuration"
+}
+
+abandon() {
+    local code=$?
+    trap - EXIT
+    stop
+    exit "$code"
+}
+
+stop() {
+    local node name
+    for node in $(node_names); do power_off "$node"; done
+    end_daemon kube-scheduler
+    end_daemon kube-controller-manager
+    if [[ -d $dir/control-plane ]]; then "$here/control-plane.sh" stop "$dir/control-plane"; fi
+    for name in "$bridge" "$vlan"; do ip link delete "$name" 2>/dev/null || true; done
+    # containerd makes them for what it starts.
+    find /sys/fs/cgroup -mindepth 1 -depth -type d -path '*/k8s.io/*' -exec rmdir {} + 2>/dev/null || true
+    find /sys/fs/cgroup -mindepth 1 -depth -type d -name k8s.io -exec rmdir {} + 2>/dev/null || true
+    restore_sysctls
+    rm -f "$dir/env"
+}
+
+if [[ ${1:-} == --help || ${1:-} == -h ]]; then usage && exit; fi
+if (($# < 2)) || [[ -z $2 ]]; then usage >&2 && exit 2; fi
+command=$1
+[[ $command != start ]] || (umask 077 && mkdir -p -- "$2")
+[[ -d $2 ]] || die "there is no folder $2"
+dir=$(cd -- "$2" && pwd -P)
+shift 2
+((EUID == 0)) || die 'namespaces and mounts need root'
+exit_on_signals
+if [[ $command != start && -f $dir/env ]]; then . "$dir/env"; fi
+
+case $command in
+    start) start "$@" ;;
+    stop) stop ;;
+    exec) in_node "$@" ;;
+    kill) kill_in "$@" ;;
+    run) find_programs && start_in "$@" ;;
+    power-off) power_off "$@" ;;
+    power-on) find_programs && power_on "$@" ;;
+    restart-controllers) find_programs && restart_controllers ;;
+    cut) ip link set "bth${1##*-}-0" down ;;
+    mend) ip link set "bth${1##*-}-0" up ;;
+    import) for node in $(node_names); do import_into "$node" "$@"; done ;;
+    *) die "unknown command $command; see --help" ;;
+esac

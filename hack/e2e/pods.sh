@@ -1,0 +1,129 @@
+# Scenarios of hack/e2e.sh: pods come and go. Sourced, never run.
+# shellcheck shell=bash disable=SC2034,SC2154,SC2317
+
+pod_scenarios=(
+    start-and-ping delete sandbox-killed forty-at-once same-name force-delete static-pod macvlan
+)
+
+# Pods of both nodes have addresses of both pools, are named in the ledger, and reach each other in both families.
+scenario_start_and_ping() {
+    local address
+    start_pods first 4
+    await_pods first
+    [[ $(addresses first-1 | wc -l) == 2 ]]
+    addresses first-1 | grep -q '^10\.19\.12[0-3]\.'
+    addresses first-1 | grep -q '^fd00:120::1:'
+    [[ $(kubectl get pod first-1 -o jsonpath='{.status.podIP}') == "$(addresses first-1 | head -n 1)" ]]
+    for address in $(addresses first-2); do ping_from first-1 "$address"; done
+    for address in $(addresses first-1); do ping_from first-2 "$address"; done
+}
+
+scenario_delete() {
+    start_pods delete 2
+    await_pods delete
+    end_pods delete
+}
+
+# The process that holds the sandbox is killed: kubelet makes another sandbox for the same pod.
+scenario_sandbox_killed() {
+    local before
+    start_pods killed 2
+    await_pods killed
+    before=$(addresses killed-1)
+    in_node node-1 bash -c 'pkill -KILL -x pause'
+    await 60 'another sandbox' sandbox_changed killed-1 "$before"
+    audit
+    await_pods killed
+    end_pods killed
+}
+
+sandbox_changed() {
+    local now
+    now=$(addresses "$1")
+    [[ -n $now && $now != "$2" ]]
+}
+
+scenario_forty_at_once() {
+    start_pods many 40
+    await_pods many 180
+    [[ $(holders many | sort -u | wc -l) == 80 ]]
+    audit
+    end_pods many
+}
+
+# As a StatefulSet does it: the next pod of the name starts as soon as the last one is gone.
+scenario_same_name() {
+    local round uids=''
+    kubectl create -f - >/dev/null <<'YAML'
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: same}
+spec:
+  serviceName: same
+  replicas: 2
+  podManagementPolicy: Parallel
+  selector: {matchLabels: {app: same}}
+  template:
+    metadata: {labels: {app: same}}
+    spec:
+      automountServiceAccountToken: false
+      terminationGracePeriodSeconds: 0
+      containers: [{name: main, image: 'localhost/busybox:1', imagePullPolicy: Never}]
+YAML
+    for round in 1 2 3; do
+        await 90 "round $round" same_is_ready "$uids"
+        uids=$(same_uids)
+        audit
+        kubectl delete pod same-0 same-1 --wait=false >/dev/null
+    done
+    kubectl delete statefulset same --wait=false >/dev/null
+    await 90 'the end of same' no_holder same
+}
+
+same_uids() { kubectl get pods -l app=same -o jsonpath='{.items[*].metadata.uid}'; }
+
+# same_is_ready UIDS: two ready pods that are not those.
+same_is_ready() {
+    local uids
+    uids=$(same_uids)
+    [[ $uids == *' '* && -z $(comm -12 <(tr ' ' '\n' <<<"$uids" | sort) <(tr ' ' '\n' <<<"$1" | sort) | grep .) ]] &&
+        [[ $(kubectl get statefulset same -o jsonpath='{.status.readyReplicas}') == 2 ]]
+}
+
+# The API forgets the pod at once, while its sandbox still runs.
+scenario_force_delete() {
+    start_pods force 4
+    await_pods force
+    kubectl delete pod --force --grace-period=0 --wait=false $(pods_of force) >/dev/null 2>&1
+    await 90 'the release' no_holder force
+}
+
+# Its mirror in the API has another UID, and may be missing while it runs.
+scenario_static_pod() {
+    pod static '' | sed '/^---/d; /^  $/d' | in_node node-1 bash -c 'cat >/etc/kubernetes/manifests/static.yaml'
+    await 90 'the static pod' kubectl wait --for=condition=Ready --timeout=1s pod/static-node-1
+    [[ $(kubectl get ipallocations -o jsonpath='{.items[?(@.spec.pod.name=="static-node-1")].spec.origin}') == 'Static Static' ]]
+    # The kubelet makes the mirror anew. The address must not go with it.
+    kubectl delete pod static-node-1 --force --grace-period=0 >/dev/null 2>&1
+    await 60 'the mirror' kubectl get pod static-node-1
+    audit
+    [[ -n $(addresses static-node-1) ]]
+    in_node node-1 rm /etc/kubernetes/manifests/static.yaml
+    await 90 'the end of the static pod' no_holder static
+}
+
+# macvlan asks for the release before it removes the link.
+scenario_macvlan() {
+    local node
+    for node in "${nodes[@]}"; do use_network "$node" macvlan '"master": "eth2", "mode": "bridge"'; done
+    start_pods macvlan 4
+    await_pods macvlan
+    for node in "${nodes[@]}"; do
+        [[ $(in_node "$node" bash -c 'for n in /run/netns/cni-*; do nsenter --net=$n ip -d link show eth0; done' |
+            grep -c 'macvlan *mode bridge') == 2 ]]
+    done
+    ping_from macvlan-1 "$(addresses macvlan-2 | head -n 1)"
+    audit
+    end_pods macvlan
+    for node in "${nodes[@]}"; do use_bridge "$node"; done
+}
