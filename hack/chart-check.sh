@@ -63,7 +63,7 @@ check_copies() {
     for file in ipam.berth.dev_ipallocations.yaml ipam.berth.dev_ippools.yaml; do
         same "$file" "$chart/files/crds/$file" "config/crd/$file"
     done
-    for file in controller node plugin plugin_inline; do
+    for file in controller node plugin plugin_inline viewer operator; do
         same "$file.yaml" "$chart/files/rbac/$file.yaml" "config/rbac/$file.yaml"
     done
     for file in node_allocations node_pools node_leases; do
