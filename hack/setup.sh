@@ -24,6 +24,11 @@ packages=(
     libcurl4-openssl-dev libssl-dev libnghttp2-dev zlib1g-dev libc6-dev gcc pkg-config file
     openssl iproute2 iputils-ping containernetworking-plugins
 )
+# What hack/render.sh is built with, and what hack/policy-check.sh makes its environment with.
+chart_packages=(
+    golang-1.19-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev golang-github-xeipuuv-gojsonschema-dev
+    python3 python3-venv
+)
 # What kube-apiserver is built with, and etcd.
 control_plane_packages=(
     etcd-server golang-1.19-go golang-github-modern-go-reflect2-dev dpkg-dev make rsync
@@ -43,6 +48,7 @@ is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) =
 
 install_packages() {
     local package missing=()
+    packages+=("${chart_packages[@]}")
     has_kubectl || packages+=(kubernetes-client)
     has_assets || packages+=("${control_plane_packages[@]}")
     for package in "${packages[@]}"; do
@@ -76,6 +82,8 @@ check_without_apt() {
     for name in libcurl libssl libcrypto libnghttp2 libz libc; do
         [[ $(gcc -print-file-name="$name.a" 2>/dev/null) == /* ]] || missing+=("the archive $name.a")
     done
+    [[ -x /usr/lib/go-1.19/bin/go && -d /usr/share/gocode/src/github.com/Masterminds/sprig ]] ||
+        missing+=('Go 1.19 and the libraries of hack/render.sh, where Debian has them')
     [[ -x /usr/lib/cni/bridge || -x /opt/cni/bin/bridge ]] || missing+=('the CNI plugins, in /opt/cni/bin')
     has_kubectl || missing+=('the program kubectl')
     has_assets || missing+=('kube-apiserver and etcd: set KUBEBUILDER_ASSETS to a folder that holds them')

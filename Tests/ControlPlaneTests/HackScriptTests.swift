@@ -3,7 +3,11 @@ import Testing
 
 @Suite("Scripts in hack", .timeLimit(.minutes(1)))
 struct HackScriptTests {
-    @Test(arguments: ["bench", "build", "control-plane", "curl-stubs", "demo", "kubernetes", "setup", "test"])
+    @Test(
+        arguments: [
+            "bench", "build", "chart-apply", "chart-check", "control-plane", "curl-stubs", "demo", "kubernetes",
+            "policy-check", "render", "setup", "test",
+        ])
     func `a script finds its neighbours when it is called through a symbolic link`(script: String) async throws {
         let folder = try Files.makeTemporaryFolder("link")
         defer { try? Files.removeTree(folder) }
