@@ -12,9 +12,10 @@
 #   the chart's objects with those of config/, one by one: they differ in the labels and annotations of Helm alone
 #   values.yaml with values.schema.json and with the table of the chart's README
 #   the versions of chart, kustomize bases and sources
+#   the metrics in alerts and dashboard with those in the sources
 #
 # and gives the chart every value of hack/render/refused, each of which must fail and be named. Where `promtool` is on
-# PATH it reads the alerts, where `helm` is, it renders the same objects.
+# PATH it tries the alerts, where `helm` is, it renders the same objects.
 #
 # Environment:
 #
@@ -165,13 +166,25 @@ check_versions() {
     done
 }
 
+# Alerts and dashboard are about metrics that exist.
+check_metrics() {
+    local metric
+    for metric in $(grep -oh 'berth_[a-z_]*' config/monitoring/prometheus_rule.yaml config/monitoring/berth.json |
+        sed -E 's/_(bucket|sum|count)$//' | sort -u); do
+        grep -rqF "\"$metric\"" Sources || grep -rqF "(\"${metric#berth_pool_}\", " Sources/IPAMController ||
+            problem "no source has the metric $metric"
+    done
+}
+
 check_alerts() {
     if ! command -v promtool >/dev/null; then
         say 'promtool is not on PATH: the alerts were not read'
         return
     fi
     sed -n '/^  groups:/,$s/^  //p' config/monitoring/prometheus_rule.yaml >"$work/rules.yaml"
+    cp hack/render/alerts_test.yaml "$work"
     promtool check rules "$work/rules.yaml" >&2 || problem 'promtool refuses the alerts'
+    promtool test rules "$work/alerts_test.yaml" >&2 || problem 'the alerts do something else'
 }
 
 check_renderer() {
@@ -194,6 +207,7 @@ check_golden
 check_values
 check_versions
 check_kustomize
+check_metrics
 check_alerts
 if [[ -z $update ]]; then check_refused; fi
 ((problems == 0)) || die "$problems problems"
