@@ -103,7 +103,7 @@ run() {
 
 exit_on_signals
 if [[ -z $dir ]]; then
-    "$here/setup.sh"
+    "$here/setup.sh" --with-nodes
     if [[ -n $build ]]; then "$here/image.sh"; fi
     dir=$(mktemp -d -t berth-e2e.XXXXXX)
     trap clean_up EXIT

@@ -2,9 +2,11 @@
 # Installs what building and testing Berth needs and this machine lacks: Debian packages, with apt-get, as root or
 # through sudo. Then checks for a Swift toolchain, which it does not install.
 #
-# Usage: hack/setup.sh [--check]
+# Usage: hack/setup.sh [--check] [--with-nodes]
 #
-#   --check  install nothing; name what is missing and exit 1 when something is
+#   --check       install nothing; name what is missing and exit 1 when something is
+#   --with-nodes  also what hack/image.sh, hack/cluster.sh and hack/e2e.sh run: containerd, runc, umoci, a static busybox
+#                 and etcdctl, each only where the program is not there already
 #
 # Without apt-get it only checks.
 #
@@ -34,20 +36,32 @@ control_plane_packages=(
     etcd-server golang-1.19-go golang-github-modern-go-reflect2-dev dpkg-dev make rsync
 )
 
-install=yes
-case ${1:-} in
-    '') ;;
-    --check) install= ;;
-    --help | -h) usage && exit ;;
-    *) usage >&2 && exit 2 ;;
-esac
+install=yes with_nodes=
+for argument; do
+    case $argument in
+        --check) install= ;;
+        --with-nodes) with_nodes=yes ;;
+        --help | -h) usage && exit ;;
+        *) usage >&2 && exit 2 ;;
+    esac
+done
 
 has_kubectl() { [[ -x ${KUBEBUILDER_ASSETS:-}/kubectl ]] || command -v kubectl >/dev/null; }
 has_assets() { [[ -x ${KUBEBUILDER_ASSETS:-}/kube-apiserver && -x ${KUBEBUILDER_ASSETS:-}/etcd ]]; }
 is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
+# The packages of programs that nodes need and that are not on PATH. Whoever has a container runtime from elsewhere keeps
+# it: Debian's would replace it.
+node_packages() {
+    local program
+    for program in containerd runc umoci; do type -P "$program" >/dev/null || echo "$program"; done
+    type -P etcdctl >/dev/null || [[ -x ${KUBEBUILDER_ASSETS:-}/etcdctl ]] || echo etcd-client
+    file --brief --dereference "$(type -P busybox || true)" 2>/dev/null | grep -q 'statically linked' || echo busybox-static
+}
+
 install_packages() {
     local package missing=()
+    if [[ -n $with_nodes ]]; then mapfile -t -O "${#packages[@]}" packages < <(node_packages); fi
     packages+=("${chart_packages[@]}")
     has_kubectl || packages+=(kubernetes-client)
     has_assets || packages+=("${control_plane_packages[@]}")
@@ -64,10 +78,16 @@ install_packages() {
     as_root apt-get -qq update || say 'some package sources could not be read: going on'
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "${missing[@]}" ||
         die "these could not be installed: ${missing[*]}"
-    # The package starts a service that Berth does not use. Whoever had it before keeps it.
-    if [[ " ${missing[*]} " == *' etcd-server '* && -d /run/systemd/system ]]; then
-        say 'disabling the service etcd, which came with the package etcd-server'
-        as_root systemctl disable --now etcd.service || true
+    disable_service etcd etcd-server
+    disable_service containerd containerd
+}
+
+# disable_service SERVICE PACKAGE: a package that was missing starts a service that Berth does not use. Whoever had it
+# before keeps it.
+disable_service() {
+    if [[ " ${missing[*]} " == *" $2 "* && -d /run/systemd/system ]]; then
+        say "disabling the service $1, which came with the package $2"
+        as_root systemctl disable --now "$1.service" || true
     fi
 }
 
@@ -85,6 +105,11 @@ check_without_apt() {
     [[ -x /usr/lib/go-1.19/bin/go && -d /usr/share/gocode/src/github.com/Masterminds/sprig ]] ||
         missing+=('Go 1.19 and the libraries of hack/render.sh, where Debian has them')
     [[ -x /usr/lib/cni/bridge || -x /opt/cni/bin/bridge ]] || missing+=('the CNI plugins, in /opt/cni/bin')
+    if [[ -n $with_nodes ]]; then
+        for name in containerd runc ctr umoci busybox etcdctl; do
+            command -v "$name" >/dev/null || missing+=("the program $name")
+        done
+    fi
     has_kubectl || missing+=('the program kubectl')
     has_assets || missing+=('kube-apiserver and etcd: set KUBEBUILDER_ASSETS to a folder that holds them')
     if ((${#missing[@]} > 0)); then

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that CI runs: setup, lint, generated files, builds, and the tests against a real API server.
+# Everything that CI runs: setup, lint, generated files, builds, the end-to-end scenarios on real kubelets, and the tests
+# against a real API server.
 #
 # Usage: hack/test.sh [ARGUMENT...]
 #
@@ -39,7 +40,7 @@ step() {
 
 check_scripts() {
     local script
-    for script in hack/*.sh .ci/run; do
+    for script in hack/*.sh hack/*/*.sh .ci/run; do
         bash -n "$script" || return 1
     done
 }
@@ -81,7 +82,7 @@ cd "$root"
 unset BERTH_STATIC
 exit_on_signals
 
-step 'setup' "$here/setup.sh"
+step 'setup' "$here/setup.sh" --with-nodes
 step 'bash -n' check_scripts
 step 'swift format lint' lint
 step 'stubs for the static link' "$here/curl-stubs.sh" --check
@@ -89,7 +90,9 @@ step 'chart' "$here/chart-check.sh"
 step 'policies' "$here/policy-check.sh"
 step 'chart on an API server' "$here/chart-apply.sh"
 step 'swift build --build-tests' swift build --build-tests
-step 'static build of the plugin' "$here/build.sh"
+step 'static builds' "$here/build.sh" --all
+step 'images' "$here/image.sh" --no-build
+step 'end to end, on real kubelets' "$here/e2e.sh" --no-build
 
 started=()
 trap clean_up EXIT
