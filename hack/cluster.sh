@@ -25,8 +25,8 @@
 #
 # Needs root, overlayfs, and Debian's containerd, runc, umoci and busybox-static (hack/setup.sh).
 #
-# Environment: KUBEBUILDER_ASSETS as in hack/control-plane.sh; the folder must hold kubelet, kube-controller-manager and
-# kube-scheduler too.
+# Environment: KUBEBUILDER_ASSETS as in hack/control-plane.sh, if the folder holds kubelet, kube-controller-manager and
+# kube-scheduler too. Otherwise all are those that hack/kubernetes.sh builds.
 
 set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
@@ -55,6 +55,10 @@ await() {
 find_programs() {
     need containerd runc ctr umoci busybox unshare nsenter ip openssl gcc
     kubectl=$(type -P kubectl || true)
+    if [[ -n ${KUBEBUILDER_ASSETS:-} && ! -x $KUBEBUILDER_ASSETS/kubelet ]]; then
+        say "there is no kubelet in $KUBEBUILDER_ASSETS: taking all of Kubernetes from Debian's source"
+        unset KUBEBUILDER_ASSETS
+    fi
     if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then assets=$KUBEBUILDER_ASSETS; else assets=$("$here/kubernetes.sh"); fi
     if [[ -x $assets/kubectl ]]; then kubectl=$assets/kubectl; fi
     [[ -n $kubectl ]] || die 'kubectl is not on PATH; hack/setup.sh installs it'

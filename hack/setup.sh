@@ -48,6 +48,7 @@ done
 
 has_kubectl() { [[ -x ${KUBEBUILDER_ASSETS:-}/kubectl ]] || command -v kubectl >/dev/null; }
 has_assets() { [[ -x ${KUBEBUILDER_ASSETS:-}/kube-apiserver && -x ${KUBEBUILDER_ASSETS:-}/etcd ]]; }
+has_node_assets() { [[ -z $with_nodes || -x ${KUBEBUILDER_ASSETS:-}/kubelet ]]; }
 is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
 # The packages of programs that nodes need and that are not on PATH. Whoever has a container runtime from elsewhere keeps
@@ -64,7 +65,7 @@ install_packages() {
     if [[ -n $with_nodes ]]; then mapfile -t -O "${#packages[@]}" packages < <(node_packages); fi
     packages+=("${chart_packages[@]}")
     has_kubectl || packages+=(kubernetes-client)
-    has_assets || packages+=("${control_plane_packages[@]}")
+    has_assets && has_node_assets || packages+=("${control_plane_packages[@]}")
     for package in "${packages[@]}"; do
         is_installed "$package" || missing+=("$package")
     done
