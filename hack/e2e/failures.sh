@@ -67,7 +67,9 @@ scenario_node_reboot() {
     kubectl delete pod reboot-2 --wait=false >/dev/null
     cluster power-on node-2
     await 90 'the nodes' nodes_are_ready
+    local since=$SECONDS
     await 120 'sandboxes after the boot' reboot_is_over
+    note "the addresses of before free or replaced $((SECONDS - since)) s after the node was Ready"
     audit
     end_pods reboot
 }
@@ -125,11 +127,13 @@ is_fenced() { [[ $(kubectl get ipallocation "$1" -o jsonpath='{.spec.state}') ==
 # The agents are replaced, and with them the plugin, which differs in one byte, under load: forth and back.
 scenario_agent_update() {
     local before after
+    rm -f "$dir/update.outage"
     "$here/e2e/other-version.sh" "$dir/other.tar"
     cluster import "$dir/other.tar"
     before=$(plugin_hash node-1)
     background churn update "$dir/update.count"
     await_more "$dir/update.count" 1
+    background watch_status node-1 "$dir/update.outage"
     set_agent_image berth.dev/berth-node:other
     after=$(plugin_hash node-1)
     [[ $after != "$before" && $(plugin_hash node-2) == "$after" ]]
@@ -137,7 +141,29 @@ scenario_agent_update() {
     set_agent_image "$(awk '$1 == "image:" && $2 ~ /berth-node/ { gsub("[\"'\'']", "", $2); print $2; exit }' "$dir/berth.yaml")"
     [[ $(plugin_hash node-1) == "$before" && $(plugin_hash node-2) == "$before" ]]
     await_more "$dir/update.count" 2
+    note "without ADD for $(longest_outage "$dir/update.outage") s at most"
     end_churn update
+}
+
+# watch_status NODE FILE: writes, several times a second, the time and whether an ADD on the node would be served.
+watch_status() {
+    local status
+    while :; do
+        if ask_status "$1" >/dev/null 2>&1; then status=up; else status=down; fi
+        echo "$EPOCHREALTIME $status" >>"$2"
+        sleep 0.1
+    done
+}
+
+# longest_outage FILE: from the last `up` before it to the first one after it, in seconds.
+longest_outage() {
+    awk '$2 == "up" { if (down && $1 - last > longest) longest = $1 - last; last = $1; down = 0; next } { down = 1 }
+        END { printf "%.1f", longest }' "$1"
+}
+
+ask_status() {
+    in_node "$1" bash -c 'CNI_COMMAND=STATUS /opt/cni/bin/berth' \
+        <<<'{"cniVersion": "1.1.0", "name": "blue", "ipam": {"type": "berth", "pools": ["blue-v4"]}}'
 }
 
 plugin_hash() { in_node "$1" sha256sum /opt/cni/bin/berth; }
@@ -170,10 +196,7 @@ scenario_expired_token() {
 
 no_agent() { [[ -z $(kubectl --namespace berth-system get pods -l app.kubernetes.io/component=node -o name) ]]; }
 
-token_is_refused() {
-    in_node "$1" bash -c 'CNI_COMMAND=STATUS /opt/cni/bin/berth' 2>/dev/null \
-        <<<'{"cniVersion": "1.1.0", "name": "blue", "ipam": {"type": "berth", "pools": ["blue-v4"]}}' | grep -q 401
-}
+token_is_refused() { ask_status "$1" 2>/dev/null | grep -q 401; }
 
 pods_are_gone() { ! kubectl get pods "$@" 2>/dev/null; }
 

@@ -30,9 +30,16 @@ background() {
 end_background() {
     local pid
     [[ -f $dir/background ]] || return 0
-    while read -r pid; do kill "$pid" 2>/dev/null || true; done <"$dir/background"
+    while read -r pid; do
+        # First the function itself, so that it starts nothing more.
+        kill "$pid" 2>/dev/null || true
+        pkill -P "$pid" 2>/dev/null || true
+    done <"$dir/background"
     rm -f "$dir/background"
 }
+
+# note TEXT: something measured, for the line that the scenario prints.
+note() { printf '; %s' "$1" >>"$dir/notes"; }
 
 # Berth itself
 
@@ -188,7 +195,7 @@ audit() {
         fi
         sleep 1
     done
-    echo "audit: $(wc -l <"$dir/configured") addresses in sandboxes, the same in the ledger; 0 twice, 0 lost, 0 leaked"
+    echo "audit: $(wc -l <"$dir/configured") addresses in sandboxes, the same in the ledger; 0 twice, 0 lost, 0 leaked$(cat "$dir/notes" 2>/dev/null)"
 }
 
 uniq_twice() { sort | uniq -d; }
