@@ -195,7 +195,7 @@ audit() {
         fi
         sleep 1
     done
-    echo "audit: $(wc -l <"$dir/configured") addresses in sandboxes, the same in the ledger; 0 twice, 0 lost, 0 leaked$(cat "$dir/notes" 2>/dev/null)"
+    echo "audit: $(wc -l <"$dir/configured") addresses in sandboxes, the same in the ledger; 0 twice, 0 lost, 0 leaked$(<"$dir/notes")"
 }
 
 uniq_twice() { sort | uniq -d; }
