@@ -12,7 +12,7 @@ struct Check: ParsableCommand {
             period where a holder seems to be gone. Exit status 1 when something is found and not mended.
             """)
 
-    @Argument(help: "IPPools; all without any.")
+    @Argument(help: "IPPools; all without any.", completion: PoolCompletion.kind)
     var pools: [String] = []
 
     @Flag(help: "Release leaks that are proven, by the rules of berth-controller, after one confirmation.")

@@ -23,6 +23,7 @@ struct KubectlBerth: ParsableCommand {
 
     static func main() {
         chost_initialise()
+        if PoolCompletion.answerKubectl() { return }
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -5,7 +5,7 @@ struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows how full the pools are, exhausted ones first, and what is wrong.")
 
-    @Argument(help: "IPPools; all without any.")
+    @Argument(help: "IPPools; all without any.", completion: PoolCompletion.kind)
     var pools: [String] = []
 
     @OptionGroup(title: "Common options") var options: GlobalOptions
@@ -48,7 +48,7 @@ struct Free: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows the free ranges of a pool.", discussion: "Exit status 1 when nothing is free.")
 
-    @Argument(help: "An IPPool.")
+    @Argument(help: "An IPPool.", completion: PoolCompletion.kind)
     var pool: String
 
     @Option(help: "How many ranges are shown, at most.")

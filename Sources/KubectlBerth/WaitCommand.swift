@@ -15,7 +15,8 @@ struct Wait: ParsableCommand {
             status 1 when it was not so in time.
             """)
 
-    @Argument(help: "An IPPool, an address, NETWORK/ADDRESS, or the name of an allocation.")
+    @Argument(
+        help: "An IPPool, an address, NETWORK/ADDRESS, or the name of an allocation.", completion: PoolCompletion.kind)
     var subject: String
 
     @Option(name: .customLong("for"), help: "What to wait for.")

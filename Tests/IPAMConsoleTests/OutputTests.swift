@@ -106,4 +106,27 @@ import Testing
                 """)
         #expect(report.text(Style(isColored: true), isWide: false).contains("\u{1B}[33m0.0.9\u{1B}[0m"))
     }
+
+    @Test(
+        arguments: [
+            (["st"], ["status"]), (["free", "b"], ["blue"]), (["free", "-"], []), (["check", "blue", ""], ["red"]),
+            (["status", "-o", "y"], ["yaml"]),
+            (["wait", "blue", "--for", "c"], ["condition=Exhausted=False", "condition=Ready"]),
+            (["check", "--f"], ["--fix"]), (["check", "--fix", "r"], ["red"]), (["who", ""], []),
+            (["explain", "web", "--pools", "b"], ["blue"]), (["free", "--limit", ""], []),
+        ] as [([String], [String])])
+    func `A shell is told what may follow`(_ words: [String], _ expected: [String]) {
+        let answer = Completion.answer(words) { ["red", "blue"] }
+        guard words.last != "-" else {
+            #expect(answer.candidates.contains("--limit") && answer.candidates.contains("--kubeconfig"))
+            return
+        }
+        #expect(answer.candidates == expected)
+        #expect(answer.directive == .noFiles)
+    }
+
+    @Test func `Where a file is named, the shell's own completion helps`() {
+        #expect(Completion.answer(["status", "--kubeconfig", "/e"]) { [] }.text == ":0\n")
+        #expect(Completion.answer(["status"]) { [] }.text == "status\n:4\n")
+    }
 }
