@@ -3,11 +3,12 @@
 #
 # Usage: hack/chart-check.sh [--update]
 #
-#   --update  write anew what is generated: the chart's copies of files of config/, and the golden files
+#   --update  write anew what is generated: the chart's copies of files of config/, what its schema says of pools, and
+#             the golden files
 #
 # It compares:
 #
-#   the files that the chart and config/ share
+#   the files that the chart and config/ share, and what both say of pools
 #   the objects of each file of values in charts/berth/ci with hack/render/golden
 #   the chart's objects with those of config/, one by one: they differ in the labels and annotations of Helm alone
 #   values.yaml with values.schema.json and with the table of the chart's README
@@ -59,19 +60,27 @@ same() {
     fi
 }
 
+# copies FOLDER FILE...: the chart has these files of config/ in its folder, and no others.
+copies() {
+    local folder=$chart/$1 file
+    shift
+    for file; do same "$file" "$folder/${file##*/}" "$file"; done
+    for file in "$folder"/*; do
+        [[ " ${*##*/} " == *" ${file##*/} "* ]] || problem "$file: config/ has no such file"
+    done
+}
+
 check_copies() {
-    local file
-    for file in ipam.berth.dev_ipallocations.yaml ipam.berth.dev_ippools.yaml; do
-        same "$file" "$chart/files/crds/$file" "config/crd/$file"
+    local file roles=()
+    for file in config/rbac/*.yaml; do
+        case ${file##*/} in kustomization.yaml | namespace.yaml) ;; *) roles+=("$file") ;; esac
     done
-    for file in controller node plugin plugin_inline viewer operator; do
-        same "$file.yaml" "$chart/files/rbac/$file.yaml" "config/rbac/$file.yaml"
-    done
-    for file in node_allocations node_pools node_leases; do
-        same "$file.yaml" "$chart/files/policy/$file.yaml" "config/policy/$file.yaml"
-    done
-    same prometheus_rule.yaml "$chart/files/monitoring/prometheus_rule.yaml" config/monitoring/prometheus_rule.yaml
-    same berth.json "$chart/dashboards/berth.json" config/monitoring/berth.json
+    copies files/crds config/crd/ipam.berth.dev_*.yaml
+    copies files/rbac "${roles[@]}"
+    copies files/controller config/controller/webhook.yaml
+    copies files/policy config/policy/node_*.yaml
+    copies files/monitoring config/monitoring/prometheus_rule.yaml
+    copies dashboards config/monitoring/berth.json
 }
 
 # The options with which a file of values is rendered.
@@ -156,6 +165,12 @@ check_values() {
     diff <(LC_ALL=C sort "$work/rows") "$work/readme" >&2 || problem 'values.yaml (<) and the README (>) have other values or defaults'
 }
 
+# The pools in the values are what the custom resource says.
+check_pool_schema() {
+    render schema "$chart" config/crd/ipam.berth.dev_ippools.yaml >"$work/schema.json"
+    same 'values.schema.json' "$chart/values.schema.json" "$work/schema.json"
+}
+
 check_versions() {
     local version file
     version=$(sed -n 's/.*text = "\(.*\)".*/\1/p' Sources/IPAMAPI/ProductVersion.swift)
@@ -203,6 +218,7 @@ trap 'rm -rf "$work"' EXIT
 render --help >/dev/null
 check_copies
 check_renderer
+check_pool_schema
 check_golden
 check_values
 check_versions
