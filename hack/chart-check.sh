@@ -3,11 +3,12 @@
 #
 # Usage: hack/chart-check.sh [--update]
 #
-#   --update  write anew what is generated: the chart's copies of files of config/, and the golden files
+#   --update  write anew what is generated: the chart's copies of files of config/, what its schema says of pools, and
+#             the golden files
 #
 # It compares:
 #
-#   the files that the chart and config/ share
+#   the files that the chart and config/ share, and what both say of pools
 #   the objects of each file of values in charts/berth/ci with hack/render/golden
 #   the chart's objects with those of config/, one by one: they differ in the labels and annotations of Helm alone
 #   values.yaml with values.schema.json and with the table of the chart's README
@@ -59,19 +60,27 @@ same() {
     fi
 }
 
+# copies FOLDER FILE...: the chart has these files of config/ in its folder, and no others.
+copies() {
+    local folder=$chart/$1 file
+    shift
+    for file; do same "$file" "$folder/${file##*/}" "$file"; done
+    for file in "$folder"/*; do
+        [[ " ${*##*/} " == *" ${file##*/} "* ]] || problem "$file: config/ has no such file"
+    done
+}
+
 check_copies() {
-    local file
-    for file in ipam.berth.dev_ipallocations.yaml ipam.berth.dev_ippools.yaml; do
-        same "$file" "$chart/files/crds/$file" "config/crd/$file"
+    local file roles=()
+    for file in config/rbac/*.yaml; do
+        case ${file##*/} in kustomization.yaml | namespace.yaml) ;; *) roles+=("$file") ;; esac
     done
-    for file in controller node plugin plugin_inline viewer operator; do
-        same "$file.yaml" "$chart/files/rbac/$file.yaml" "config/rbac/$file.yaml"
-    done
-    for file in node_allocations node_pools node_leases; do
-        same "$file.yaml" "$chart/files/policy/$file.yaml" "config/policy/$file.yaml"
-    done
-    same prometheus_rule.yaml "$chart/files/monitoring/prometheus_rule.yaml" config/monitoring/prometheus_rule.yaml
-    same berth.json "$chart/dashboards/berth.json" config/monitoring/berth.json
+    copies files/crds config/crd/ipam.berth.dev_*.yaml
+    copies files/rbac "${roles[@]}"
+    copies files/controller config/controller/webhook.yaml
+    copies files/policy config/policy/node_*.yaml
+    copies files/monitoring config/monitoring/prometheus_rule.yaml
+    copies dashboards config/monitoring/berth.json
 }
 
 # The options with which a file of values is rendered.
@@ -125,7 +134,7 @@ check_refused() {
 
 # The folders of config/ that are the whole chart. The Namespace is Helm's to make.
 check_kustomize() {
-    local folder
+    local folder crds
     for folder in default policy flowcontrol monitoring; do
         "$kubectl" kustomize "config/$folder" 2>>"$work/kustomize.log"
         echo ---
@@ -139,10 +148,11 @@ check_kustomize() {
         "$kubectl" kustomize "$folder" >/dev/null 2>"$work/kustomize.log" ||
             { cat "$work/kustomize.log" >&2 && problem "kustomize $folder"; }
     done
-    # For old servers: the same, but for what they lack.
+    # For old servers: the same, but for what they lack. The chart takes that from the custom resources, too.
+    mapfile -t crds < <(sed -n 's,^  name: \(.*\.berth\.dev\)$,CustomResourceDefinition/\1,p' config/crd/ipam.*.yaml)
     "$kubectl" kustomize config/legacy >"$work/legacy.yaml" 2>/dev/null
-    render "$chart" --kube-version v1.20.2 --set flowControl.mode=never >"$work/chart.yaml"
-    render compare "$work/legacy.yaml" "$work/chart.yaml" Namespace/berth-system ||
+    render "$chart" --kube-version v1.20.2 --set flowControl.mode=never,crds.install=false >"$work/chart.yaml"
+    render compare "$work/legacy.yaml" "$work/chart.yaml" Namespace/berth-system "${crds[@]}" ||
         problem 'config/legacy and the chart for Kubernetes 1.20 have other objects'
 }
 
@@ -154,6 +164,12 @@ check_values() {
     # The first two columns.
     sed -n '/^## Objects/q;s/^\(| `[a-zA-Z.]*` | [^|]* |\).*/\1/p' "$chart/README.md" | LC_ALL=C sort >"$work/readme"
     diff <(LC_ALL=C sort "$work/rows") "$work/readme" >&2 || problem 'values.yaml (<) and the README (>) have other values or defaults'
+}
+
+# The pools in the values are what the custom resource says.
+check_pool_schema() {
+    render schema "$chart" config/crd/ipam.berth.dev_ippools.yaml >"$work/schema.json"
+    same 'values.schema.json' "$chart/values.schema.json" "$work/schema.json"
 }
 
 check_versions() {
@@ -203,6 +219,7 @@ trap 'rm -rf "$work"' EXIT
 render --help >/dev/null
 check_copies
 check_renderer
+check_pool_schema
 check_golden
 check_values
 check_versions

@@ -178,6 +178,8 @@ extension CNIArgs {
             switch (podNamespace, podName) {
             case (let namespace?, let name?): return PodArguments(namespace: namespace, name: name, uid: podUID)
             case (nil, nil): return nil
+            // Podman gives the name of its container so.
+            case (nil, .some) where podUID == nil && infraContainerID == nil: return nil
             default:
                 throw CNIError(
                     code: CNIError.invalidEnvironment,

@@ -418,7 +418,7 @@ struct ClaimSlot: Sendable {
         if claimant.holds(allocation) {
             unknownCreates = max(unknownCreates - 1, 0)
             hold(candidate, json)
-        } else if allocation.spec.state == .cooling, !allocation.metadata.isBeingDeleted {
+        } else if mayTakeOver(allocation, for: candidate) {
             if isDryRun { return hold(candidate, json) }
             if exact != nil {
                 guard takeOvers < Self.maximumTakeOvers else { return refuse(allocation) }
@@ -432,6 +432,13 @@ struct ClaimSlot: Sendable {
         } else {
             strike(candidate)
         }
+    }
+
+    /// What another node released is taken over for the pool that it is of, and no other: more a node may not write (the
+    /// policies of config/policy). Where pools overlap, such an address is passed over.
+    private func mayTakeOver(_ allocation: IPAllocation, for candidate: Candidate) -> Bool {
+        allocation.spec.state == .cooling && !allocation.metadata.isBeingDeleted
+            && (allocation.spec.node == claimant.node || allocation.spec.pool == sources[candidate.source].pool.name)
     }
 
     private mutating func refuse(_ allocation: IPAllocation) {

@@ -147,7 +147,7 @@ import Testing
         #expect(driver.records == "10.0.0.9 late")
     }
 
-    @Test(arguments: [Holder.other, .deleting, .malformed, .otherMachine])
+    @Test(arguments: [Holder.other, .deleting, .malformed, .otherMachine, .coolingInOtherPool])
     func `a cooling address that another one has when it is read is followed by the next`(holder: Holder) throws {
         var driver = try SlotDriver([pool("10.0.0.0/28", free: "")])
         _ = driver.ask()

@@ -81,6 +81,12 @@ enum Holder: Hashable, Sendable {
     case ours
     case other
     case cooling
+    /// Cooling, released by another node.
+    case coolingElsewhere
+    /// Cooling, released by another node, and of another pool that has the address too.
+    case coolingInOtherPool
+    /// Cooling, released by this node, and of another pool.
+    case ownCoolingInOtherPool
     /// Cooling, and being deleted.
     case deleting
     /// Ours, and being deleted.
@@ -96,10 +102,13 @@ func allocation(
     _ text: String, _ holder: Holder, version: String = "7", uid: String = "u1", pool: String = "blue"
 ) throws -> JSON {
     let name = try #require(AllocationName(objectName: text))
-    let isCooling = holder == .cooling || holder == .deleting
+    let isElsewhere = holder == .coolingElsewhere || holder == .coolingInOtherPool
+    let isOfOtherPool = holder == .coolingInOtherPool || holder == .ownCoolingInOtherPool
+    let isCooling = holder == .cooling || holder == .deleting || isElsewhere || isOfOtherPool
+    let pool = isOfOtherPool ? "overlapping" : pool
     let spec = IPAllocation.Spec(
         state: isCooling ? .cooling : .bound, origin: .pod, pool: pool, poolUID: "uid-\(pool)", address: name.address,
-        network: name.network, node: "n1", machineID: holder == .otherMachine ? "m2" : "m1",
+        network: name.network, node: isElsewhere ? "n2" : "n1", machineID: holder == .otherMachine ? "m2" : "m1",
         attachment: isCooling ? nil : holder == .other ? otherAttachment : attachment, pod: nil, claim: nil,
         cooldownSeconds: 10, claimedAt: nil, releasedAt: nil)
     var json = spec.newObject()

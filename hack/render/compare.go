@@ -212,5 +212,12 @@ func check(arguments []string) (bool, error) {
 		}
 		return true, err
 	}
+	if len(arguments) == 3 && arguments[0] == "schema" {
+		text, err := schemaOfValues(arguments[1], arguments[2])
+		if err == nil {
+			fmt.Print(text)
+		}
+		return true, err
+	}
 	return false, nil
 }

@@ -98,3 +98,13 @@ The objects of a file that config/ has too: with the labels of the chart, in the
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* Takes the rules in CEL from a schema, however deep they are. */}}
+{{- define "berth.withoutRules" -}}
+{{- if kindIs "map" . }}
+{{- $_ := unset . "x-kubernetes-validations" }}
+{{- range . }}{{ include "berth.withoutRules" . }}{{ end }}
+{{- else if kindIs "slice" . }}
+{{- range . }}{{ include "berth.withoutRules" . }}{{ end }}
+{{- end }}
+{{- end }}

@@ -48,6 +48,12 @@ the value.
 {{- if eq (int $controller.ports.probes) (int $controller.ports.webhook) }}
 {{- fail (printf "controller.ports.webhook: %v is controller.ports.probes too" $controller.ports.webhook) }}
 {{- end }}
+{{- if and $controller.webhook.certificateAuthority (not $controller.webhook.certificateSecret) }}
+{{- fail "controller.webhook.certificateAuthority: needs controller.webhook.certificateSecret" }}
+{{- end }}
+{{- if and $controller.webhook.certificateSecret (not $controller.webhook.certificateAuthority) (not $controller.webhook.annotations) }}
+{{- fail "controller.webhook.certificateSecret: needs controller.webhook.certificateAuthority, or controller.webhook.annotations by which somebody puts it in" }}
+{{- end }}
 {{- $available := $controller.podDisruptionBudget.minAvailable | toString }}
 {{- if and $controller.podDisruptionBudget.enabled (gt (int $controller.replicas) 1) }}
 {{- if or (eq $available "100%") (and (not (hasSuffix "%" $available)) (ge (atoi $available) (int $controller.replicas))) }}
