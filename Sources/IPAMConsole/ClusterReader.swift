@@ -5,9 +5,10 @@ package import KubernetesCore
 
 /// Reads what commands need, in pages, and says how far it is.
 package struct ClusterReader {
-    package static let pageSize = 1000
+    package static let pageSize = 500
     /// How many objects are read side by side.
     private static let batchSize = 32
+    private static let maximumAttempts = 3
 
     package let client: Client
     /// How long one request may take, with its repetitions.
@@ -38,8 +39,8 @@ package struct ClusterReader {
         progress(subject, 0)
         while true {
             let page: ObjectList
-            do {
-                page = try client.list(type, namespace: namespace, options: options, deadline: deadline)
+            do throws(APIError) {
+                page = try self.page(.list(type, namespace: namespace, options: options))
             } catch {
                 guard error.isExpired, options.limit != nil else { throw ConsoleError(error) }
                 values = []
@@ -57,12 +58,42 @@ package struct ClusterReader {
         }
     }
 
+    private func page(_ request: APIRequest) throws(APIError) -> ObjectList {
+        let json = try perform(request)
+        do {
+            return try ObjectList(json)
+        } catch {
+            throw .undecodable("\(error)", request.subject)
+        }
+    }
+
+    /// Performs a request that may be made twice. A server that cannot be reached, or lacks the kind of object, is asked
+    /// ``maximumAttempts`` times, for a person waits; one that is busy for as long as the timeout lets it.
+    package func perform(_ request: APIRequest) throws(APIError) -> JSON {
+        let deadline = deadline
+        var attempts = 0
+        while true {
+            let reply = client.transport.perform([request.limited(to: deadline - now())], deadline: deadline)[0]
+            switch interpret(reply, to: request) {
+            case .success(let json): return json
+            case .failure(let error):
+                attempts += 1
+                guard case .transient(let retryAfter) = error.disposition,
+                    error.status != nil && !error.isUnserved || attempts < Self.maximumAttempts
+                else { throw error }
+                let pause = max(retryAfter ?? .zero, .milliseconds(250 << min(attempts - 1, 3)))
+                guard now() + pause < deadline else { throw error }
+                client.transport.sleep(until: now() + pause)
+            }
+        }
+    }
+
     /// The object as it is in etcd; nil when that proves that there is none.
     package func read(
         _ type: ResourceType, namespace: String? = nil, name: String
     ) throws(ConsoleError) -> JSON? {
         do throws(APIError) {
-            return try client.get(type, namespace: namespace, name: name, deadline: deadline)
+            return try perform(.get(type, namespace: namespace, name: name))
         } catch {
             guard error.isNotFound else { throw ConsoleError(error) }
             return nil
@@ -91,7 +122,7 @@ package struct ClusterReader {
 
     private func repeated(_ request: APIRequest) throws(ConsoleError) -> JSON? {
         do throws(APIError) {
-            return try client.perform(request, deadline: deadline)
+            return try perform(request)
         } catch {
             guard error.isNotFound else { throw ConsoleError(error) }
             return nil

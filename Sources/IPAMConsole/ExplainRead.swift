@@ -114,9 +114,8 @@ extension ClusterReader {
 
     private func definition(_ network: MultusNetwork) throws(ConsoleError) -> JSON? {
         do throws(APIError) {
-            return try client.get(
-                .networkAttachmentDefinitions, namespace: network.namespace, name: network.name,
-                deadline: min(deadline, now() + .seconds(5)))
+            return try perform(
+                .get(.networkAttachmentDefinitions, namespace: network.namespace, name: network.name))
         } catch {
             if error.isNotFound { return nil }
             guard error.isUnserved else { throw ConsoleError(error) }

@@ -45,7 +45,7 @@ extension ClusterReader {
     /// Who may not read Leases is told nothing of the controller.
     private func controllerProblems(namespace: String) -> [String] {
         do throws(APIError) {
-            let lease = try client.get(.leases, namespace: namespace, name: "berth-controller", deadline: deadline)
+            let lease = try perform(.get(.leases, namespace: namespace, name: "berth-controller"))
             let holder = lease["spec"]?["holderIdentity"]?.string ?? ""
             return holder.isEmpty ? ["no replica of berth-controller leads: nothing is reclaimed or counted"] : []
         } catch {

@@ -41,7 +41,7 @@ struct GlobalOptions: ParsableArguments {
     var color = ColorChoice.auto
 
     @Option(help: "How long one request may take, with its repetitions.")
-    var requestTimeout = Seconds(30)
+    var requestTimeout = Seconds(60)
 
     func validate() throws {
         guard requestTimeout.duration >= .seconds(1) else { throw ValidationError("--request-timeout: at least 1s") }
