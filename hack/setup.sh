@@ -26,9 +26,10 @@ packages=(
     libcurl4-openssl-dev libssl-dev libnghttp2-dev zlib1g-dev libc6-dev gcc pkg-config file
     openssl iproute2 iputils-ping containernetworking-plugins
 )
-# What hack/render.sh is built with, and what hack/policy-check.sh makes its environment with.
+# What hack/render.sh and hack/api-reference.sh are built with, and what hack/policy-check.sh makes its environment with.
 chart_packages=(
-    golang-1.19-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev golang-github-xeipuuv-gojsonschema-dev
+    golang-1.19-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev golang-gopkg-yaml.v2-dev
+    golang-github-xeipuuv-gojsonschema-dev
     python3 python3-venv
 )
 # What kube-apiserver is built with, and etcd.
