@@ -99,6 +99,8 @@ run() {
         printf 'FAILED  %-22s %3d s   %s\n' "$name" "$((SECONDS - since))" "$result"
         sed 's/^/    /' "$dir/$name.log" | tail -n 25 >&2
         report_state >"$dir/$name.state" 2>&1 || true
+        # What it took away is there again for the next one.
+        apply "$dir/berth.yaml" || true
     fi
 }
 

@@ -196,8 +196,8 @@ scenario_expired_token() {
 
 no_agent() { [[ -z $(kubectl --namespace berth-system get pods -l app.kubernetes.io/component=node -o name) ]]; }
 
-token_is_refused() { ask_status "$1" 2>/dev/null | grep -q 401; }
+token_is_refused() { [[ $(ask_status "$1" 2>/dev/null) == *' 401 '* ]]; }
 
 pods_are_gone() { ! kubectl get pods "$@" 2>/dev/null; }
 
-add_is_refused() { kubectl get events --field-selector "involvedObject.name=$1" | grep -q 401; }
+add_is_refused() { [[ $(kubectl get events --field-selector "involvedObject.name=$1") == *' 401 '* ]]; }
