@@ -56,6 +56,8 @@ extension BerthNode {
             settings.paths.pluginLogFile = plugin.pluginLogFile
             settings.plugin = plugin.options
             settings.interval = reclaiming.interval.duration
+            settings.passInterval = reclaiming.interval.duration
+            settings.judgement.gracePeriod = reclaiming.gracePeriod.duration
             return settings
         }
 

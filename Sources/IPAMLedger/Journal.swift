@@ -54,6 +54,16 @@ package struct Journal: Sendable {
         return json == owner
     }
 
+    /// The boot in which the journal was whole last, where that is an earlier one of this node and machine.
+    func earlierBoot() throws(JournalError) -> String? {
+        guard let bytes = try JournalFiles.read(path("generation")), let json = try? JSON(parsing: bytes),
+            let boot = json["bootID"]?.string, boot != bootID
+        else { return nil }
+        var expected = owner
+        expected["bootID"] = .string(boot)
+        return json == expected ? boot : nil
+    }
+
     /// Declares the journal whole.
     func markWhole() throws(JournalError) {
         try JournalFiles.write(owner.serialized(), to: path("generation"), durably: true)
@@ -168,7 +178,7 @@ package struct Journal: Sendable {
         try JournalFiles.remove(path(.releasing, digest))
     }
 
-    func isReleasing(_ digest: String) -> Bool { access(path(.releasing, digest), F_OK) == 0 }
+    package func isReleasing(_ digest: String) -> Bool { access(path(.releasing, digest), F_OK) == 0 }
 
     /// The digests of attachments with something left to release.
     package func releasing() -> [String] { JournalFiles.names(in: path(Folder.releasing.rawValue)) }

@@ -61,5 +61,5 @@ extension Ledger {
 
 extension JournalEntry {
     /// The names that the attachment was seen in.
-    var held: [Record] { records.filter { $0.version != nil } }
+    package var held: [Record] { records.filter { $0.version != nil } }
 }

@@ -20,6 +20,8 @@ extension Ledger {
         if try journaled({ () throws(JournalError) in try journal.isWhole() }) { return }
 
         log.log(.info, "rebuilding the journal", [("folder", journal.folder)])
+        // No claim of this boot was made before the journal is whole: what the ledger shows is of the earlier one.
+        let boot = try journaled { () throws(JournalError) in try journal.earlierBoot() } ?? journal.bootID
         let allocations = try ownAllocations(deadline: deadline)
         var held: [String: [IPAllocation]] = [:]
         for allocation in allocations where allocation.spec.node == node && allocation.spec.machineID == machineID {
@@ -30,7 +32,7 @@ extension Ledger {
         for digest in Set(journal.digests()).union(held.keys) {
             // Whoever holds the lock of an attachment writes its entry itself.
             _ = try journal.withLock(.attachment(digest: digest), until: transport.now()) { () throws(LedgerError) in
-                try journaled { () throws(JournalError) in try reconcile(digest, held[digest] ?? []) }
+                try journaled { () throws(JournalError) in try reconcile(digest, held[digest] ?? [], boot: boot) }
             }
         }
         try journaled { () throws(JournalError) in try journal.markWhole() }
@@ -38,7 +40,9 @@ extension Ledger {
     }
 
     /// Brings one entry in line with what the ledger shows, and drops a torn one that it does not know.
-    private func reconcile(_ digest: String, _ held: [IPAllocation]) throws(JournalError) {
+    ///
+    /// - Parameter boot: That of the claims whose entry is lost; where it is not known, this one.
+    private func reconcile(_ digest: String, _ held: [IPAllocation], boot: String) throws(JournalError) {
         let found: JournalEntry?
         switch try journal.entry(for: digest) {
         case .entry(let entry): found = entry
@@ -57,8 +61,8 @@ extension Ledger {
         var entry =
             found
             ?? JournalEntry(
-                attachment: attachment, phase: .bound, since: since, bootID: journal.bootID,
-                pod: held.first?.spec.pod, records: [])
+                attachment: attachment, phase: .bound, since: since, bootID: boot, pod: held.first?.spec.pod,
+                records: [])
         for allocation in held where !entry.records.contains(where: { $0.name == allocation.metadata.name }) {
             entry.records.append(JournalEntry.Record(allocation))
         }

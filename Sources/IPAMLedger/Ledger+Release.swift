@@ -107,7 +107,7 @@ extension Ledger {
     }
 
     /// Releases names side by side, as far as that can be done before the deadline.
-    private func makeReleases(
+    func makeReleases(
         _ records: [JournalEntry.Record], of attachment: Attachment, mode: ReleaseMode, deadline: Moment
     ) -> [Release] {
         let transport = transport

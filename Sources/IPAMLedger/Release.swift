@@ -15,7 +15,8 @@ enum ReleaseMode: Hashable, Sendable {
 ///
 /// - Flow: write on condition of the version that the journal kept; where there is none, or it is stale, read the
 ///   allocation and compare the attachment.
-/// - Guarantees: an allocation that names another attachment, another machine or none is left as it is.
+/// - Guarantees: an allocation that names another attachment, another machine or none is left as it is, and so is one
+///   that somebody has turned into an entry by hand.
 /// - Assumptions: the attachment's lock is held.
 /// - Caveats: while a create of the name may still be committed, its absence settles nothing: ``isSettled`` stays false.
 /// - Errors: ``error`` tells what kept an unsettled name from being settled.
@@ -37,7 +38,7 @@ struct Release: Conversation {
         swap = CompareAndSwap(
             .ipAllocations, name: record.name, starting: record.version.map { holder.remembered(record.name, $0) }
         ) { object in
-            guard holder.isNamed(in: object) else { return .leave }
+            guard holder.isNamed(in: object), !Self.isManual(object) else { return .leave }
             if isDeleted { return .delete }
             let metadata = try ObjectMetadata(try JSONFields(object))
             return .patch(
@@ -45,6 +46,11 @@ struct Release: Conversation {
                     IPAllocation.releasePatch(
                         at: releasedAt, uid: metadata.uid, resourceVersion: metadata.resourceVersion)))
         }
+    }
+
+    /// Somebody has made it an entry by hand, which is nobody else's to release.
+    private static func isManual(_ object: JSON) -> Bool {
+        object["spec"]?["origin"]?.string == AllocationOrigin.manual.rawValue
     }
 
     mutating func next(remaining: Duration) -> ConversationStep { swap.next(remaining: remaining) }

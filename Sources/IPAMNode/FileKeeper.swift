@@ -31,7 +31,7 @@ package struct FileKeeper: Hashable, Sendable {
     /// How long another content is left alone that works.
     package static let patience: Duration = .seconds(60)
 
-    /// Whether the file has been as this agent wants it, once.
+    /// Whether the file has been as this agent wants it, once, or was told to be made so.
     private var hasSettled = false
     private var otherSince: Moment?
 
@@ -39,22 +39,27 @@ package struct FileKeeper: Hashable, Sendable {
 
     /// - Parameter isAlone: No other agent of the node has been seen lately.
     package mutating func decide(_ found: Found, isAlone: Bool, now: Moment) -> Action {
-        guard found == .other else {
-            otherSince = nil
-            switch found {
-            case .same:
-                hasSettled = true
-                return .none
-            case .foreign: return .refuse
-            case .missing, .broken, .other: return .write
-            }
-        }
-        // A new agent comes with what is to be there from now on.
-        guard hasSettled else { return .write }
-        guard isAlone, let since = otherSince else {
-            otherSince = now
+        let action = action(found, isAlone: isAlone, now: now)
+        if found == .same || action == .write { hasSettled = true }
+        return action
+    }
+
+    private mutating func action(_ found: Found, isAlone: Bool, now: Moment) -> Action {
+        let since = otherSince
+        otherSince = nil
+        switch found {
+        case .same: return .none
+        case .foreign: return .refuse
+        case .missing, .broken: return .write
+        case .other:
+            // A new agent comes with what is to be there from now on.
+            guard hasSettled else { return .write }
+            if isAlone, let since, now - since >= Self.patience { return .write }
+            otherSince = isAlone ? since ?? now : now
             return .none
         }
-        return now - since >= Self.patience ? .write : .none
     }
+
+    /// What it was told to do could not be done.
+    package mutating func failed() { hasSettled = false }
 }

@@ -92,6 +92,7 @@ package struct HostKeeper {
             try body(&self, &keeper)
             return ReadinessCheck(name)
         } catch {
+            keeper.failed()
             return ReadinessCheck(name, problem: "\(error)")
         }
     }
@@ -174,7 +175,8 @@ package struct HostKeeper {
         return true
     }
 
-    /// An older token of this very pod is of no use any more: kubelet has replaced it before it expires.
+    /// An older token of this very pod, or account where tokens are bound to no pod, is of no use any more: it was
+    /// replaced before it expires.
     static func compare(
         _ present: String, _ own: String, refused: String?, wallTime: Int64
     ) -> FileKeeper.Found {
@@ -182,7 +184,10 @@ package struct HostKeeper {
         guard present != refused, let token = ServiceToken(present), !token.isExpired(now: wallTime) else {
             return .broken
         }
-        return token.podUID != nil && token.podUID == ServiceToken(own)?.podUID ? .broken : .other
+        guard let mine = ServiceToken(own), token.podUID == mine.podUID, token.subject == mine.subject else {
+            return .other
+        }
+        return .broken
     }
 
     private static func trimmed(_ bytes: [UInt8]) -> String {

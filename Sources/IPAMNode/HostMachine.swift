@@ -6,9 +6,17 @@ import KubernetesClient
 /// What the agent learns of the machine that it runs on.
 package enum HostMachine {
     /// Tells one boot of the machine from another.
-    package static var bootID: String {
-        let content = try? FileContents.read("/proc/sys/kernel/random/boot_id")
-        return String(decoding: content ?? [], as: UTF8.self).filter { !$0.isWhitespace }
+    package static var bootID: String { bootID(in: "/proc") ?? "" }
+
+    /// The same as the plugin sees it, which is not run in this container: where a node is a container itself, its
+    /// boot ID can be its own (systemd-nspawn, LXC).
+    ///
+    /// - Parameter proc: Where the host's processes are.
+    package static func hostBootID(proc: String) -> String { bootID(in: "\(proc)/1/root/proc") ?? bootID }
+
+    private static func bootID(in proc: String) -> String? {
+        let content = try? FileContents.read("\(proc)/sys/kernel/random/boot_id")
+        return content.map { String(decoding: $0, as: UTF8.self).filter { !$0.isWhitespace } }
     }
 
     /// Tells two machines of one node name apart; as the plugin reads it.

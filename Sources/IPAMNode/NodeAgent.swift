@@ -22,6 +22,9 @@ package struct NodeAgentSettings: Sendable {
     /// Between two questions to the API server whether an ADD would work.
     package var interval: Duration = .seconds(10)
     package var leaseDuration: Duration = .seconds(40)
+    package var judgement = JudgementSettings()
+    /// Between two looks at all sandboxes that nothing asks for.
+    package var passInterval: Duration = .seconds(10)
 
     package init(node: String) { self.node = node }
 }
@@ -63,11 +66,14 @@ package final class NodeAgent: Sendable {
     private let initial: ClientConfiguration
     private let view: NodeView
     private let client: AsyncClient
+    private let events: EventRecorder
     private let logger: Logger
     private let metrics: NodeMetrics
     private let host: HostWorker<HostThread>
     private let state = Mutex(State())
     private let bootID = HostMachine.bootID
+    /// Read once: were it to change while the agent runs, every sandbox would look as if it were of an earlier boot.
+    private let hostBootID: String
     private let holder: String
     private let observe: @Sendable ([ReadinessCheck]) -> Void
 
@@ -80,6 +86,7 @@ package final class NodeAgent: Sendable {
         load: @escaping Load, observe: @escaping @Sendable ([ReadinessCheck]) -> Void = { _ in }
     ) throws {
         self.settings = settings
+        hostBootID = HostMachine.hostBootID(proc: settings.paths.proc)
         self.holder = holder
         self.logger = logger
         self.load = load
@@ -88,6 +95,9 @@ package final class NodeAgent: Sendable {
         metrics = NodeMetrics(registry)
         view = NodeView(node: settings.node, on: try AsyncConnection(initial))
         client = AsyncClient(CountingTransport(try AsyncConnection(initial), APIRequestMetrics(registry)))
+        events = EventRecorder(client, component: "berth-node", logger: logger) {
+            Timestamp.rfc3339(secondsSince1970: HostMachine.wallTime())
+        }
         host = HostWorker {
             HostThread(
                 keeper: HostKeeper(
@@ -110,8 +120,9 @@ package final class NodeAgent: Sendable {
             }
             group.addTask {
                 guard let machineID = try await self.waitForMachineID() else { return }
-                try await self.report(machineID)
+                try await self.lookAfterSandboxes(machineID)
             }
+            group.addTask { await self.events.run() }
             try await group.waitForAll()
         }
     }
@@ -194,7 +205,8 @@ package final class NodeAgent: Sendable {
 
     private func journal(_ machineID: String) -> Journal {
         Journal(
-            folder: settings.paths.journalFolder, bootID: bootID, node: settings.node, machineID: machineID,
+            folder: settings.paths.journalFolder, bootID: hostBootID,
+            node: settings.node, machineID: machineID,
             now: { .now() })
     }
 
@@ -241,8 +253,44 @@ package final class NodeAgent: Sendable {
         return nil
     }
 
+    // MARK: Sandboxes
+
+    private func lookAfterSandboxes(_ machineID: String) async throws {
+        let reconciler = sandboxReconciler(machineID)
+        let controller = Controller(
+            reconciler, limits: WorkLimits(concurrency: 1),
+            report: { [metrics] in metrics.took($0.took) })
+        // Together with what comes a moment later; a change in the ledger also carries the controller's hints.
+        view.allocations.observe { _ in controller.enqueue(.node, after: .milliseconds(500)) }
+        view.pods.observe { _ in controller.enqueue(.node, after: .milliseconds(500)) }
+        controller.enqueue(.node)
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await controller.run() }
+            group.addTask { try await self.report(machineID, judging: reconciler) }
+            try await group.waitForAll()
+        }
+    }
+
+    private func sandboxReconciler(_ machineID: String) -> SandboxReconciler {
+        let (settings, logger) = (settings, logger)
+        let journal = journal(machineID)
+        let reports = NodeReports(logger, events, metrics, node: settings.node)
+        return SandboxReconciler(
+            view, node: settings.node, machineID: machineID, interval: settings.passInterval, metrics: metrics
+        ) {
+            SandboxPass(
+                node: settings.node, machineID: machineID, settings: settings.judgement,
+                probe: SandboxProbe(proc: settings.paths.proc, journalFolder: settings.paths.journalFolder),
+                reports: reports,
+                ledger: Ledger(
+                    transport: PluginTransport(PluginConnection(kubeconfig: settings.paths.kubeconfig)),
+                    journal: journal, node: settings.node, machineID: machineID, log: LedgerLogger(logger: logger),
+                    isHostAddress: HostMachine.owns, wallClock: HostMachine.wallTime))
+        }
+    }
+
     /// Renews the Lease for as long as the agent can judge.
-    private func report(_ machineID: String) async throws {
+    private func report(_ machineID: String, judging reconciler: SandboxReconciler) async throws {
         let lease = AgentLease(
             client,
             identity: AgentIdentity(
@@ -252,7 +300,7 @@ package final class NodeAgent: Sendable {
         let clock = client.clock
         var told: String?
         while !Task.isCancelled {
-            var problem = view.problem
+            var problem = view.problem ?? reconciler.problem
             var result = NodeMetrics.Renewal.withheld
             if problem == nil {
                 do {

@@ -14,6 +14,14 @@ package struct NodeMetrics: Sendable {
     private let tokenIssued: Gauge
     private let tokenExpires: Gauge
     private let renewals: MetricFamily<Counter>
+    private let releases: MetricFamily<Counter>
+    private let restorations: Counter
+    private let conflictsFound: Counter
+    private let conflicts: Gauge
+    private let sandboxes: MetricFamily<Gauge>
+    private let suspected: Gauge
+    private let owed: Gauge
+    private let passSeconds: Histogram
     private let watchRestarts: MetricFamily<Counter>
     private let unreadable: MetricFamily<Counter>
 
@@ -35,6 +43,25 @@ package struct NodeMetrics: Sendable {
         renewals = registry.counters(
             "berth_node_lease_renewals_total", help: "Renewals of the agent's Lease.",
             labels: [.oneOf("result", ["renewed", "withheld", "failed"])])
+        releases = registry.counters(
+            "berth_node_released_total", help: "Addresses that the agent took from dead sandboxes.",
+            labels: [.oneOf("reason", DeathCause.allCases.map(\.rawValue))])
+        restorations = registry.counter(
+            "berth_node_restored_total", help: "Addresses of live sandboxes that the ledger had lost.")
+        conflictsFound = registry.counter(
+            "berth_node_conflicts_total",
+            help: "Addresses of live sandboxes that the ledger was found to give to others.")
+        conflicts = registry.gauge(
+            "berth_node_conflicts", help: "Addresses of live sandboxes that the ledger gives to others now.")
+        sandboxes = registry.gauges(
+            "berth_node_attachments", help: "Attachments of the node, by what is known of their sandboxes.",
+            labels: [.oneOf("sandbox", ["alive", "dead", "unknown"])])
+        suspected = registry.gauge(
+            "berth_node_suspected", help: "Attachments whose sandbox seems to be dead and that wait for the proof.")
+        owed = registry.gauge(
+            "berth_node_pending_releases", help: "Attachments with releases that could not be made yet.")
+        passSeconds = registry.histogram(
+            "berth_node_pass_duration_seconds", help: "How long one look at all sandboxes took.")
         watchRestarts = registry.counters(
             "berth_watch_restarts_total", help: "Watches that failed or had to begin with a new list.",
             labels: [.oneOf("store", NodeView.stores)])
@@ -61,6 +88,24 @@ package struct NodeMetrics: Sendable {
         renewals[result.rawValue].increment()
         reports.set(result == .renewed)
     }
+
+    func released(_ cause: DeathCause) { releases[cause.rawValue].increment() }
+
+    func restored() { restorations.increment() }
+
+    func foundConflict() { conflictsFound.increment() }
+
+    func passed(_ summary: PassSummary) {
+        owed.set(summary.owedReleases)
+        guard summary.problem == nil else { return }
+        sandboxes["alive"].set(summary.alive)
+        sandboxes["dead"].set(summary.dead)
+        sandboxes["unknown"].set(summary.unknown)
+        suspected.set(summary.suspected)
+        conflicts.set(summary.conflicts)
+    }
+
+    func took(_ duration: Duration) { passSeconds.observe(duration) }
 
     func watched(_ store: StaticString, _ report: WatcherReport) {
         switch report {

@@ -183,6 +183,24 @@ extension ControllerTests {
             }
         }
 
+        /// The watch of the Leases may lag behind an agent that has begun a moment ago.
+        @Test func `an agent that the watch does not know yet is read before anything is freed`() async throws {
+            try await ControllerRig.idle(throughProxy: true) { rig in
+                let proxy = try #require(rig.proxy)
+                proxy.when(.verb("watch", "leases.coordination.k8s.io"), .always, .hang)
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                try await rig.withController { _ in
+                    try await rig.makeAgent(node, seconds: 300)
+                    let pod = try await rig.makePod("gone", on: node)
+                    let name = try await rig.enter(10, pool: pool, node: node, pod: pod)
+                    try await rig.controlPlane.delete(pod)
+                    try await rig.waitForSentinel(pool: pool)
+                    try await rig.waitForSentinel(251, pool: pool)
+                    #expect(rig.ledger.state(name) == "Bound")
+                }
+            }
+        }
+
         @Test
         func `what an agent that fell silent had is fenced though its kubelet reports, and marked when it is back`()
             async throws

@@ -10,6 +10,13 @@ package struct TestPod: Hashable, Sendable {
     package let uid: String
     package let node: String
 
+    package init(namespace: String, name: String, uid: String, node: String) {
+        self.namespace = namespace
+        self.name = name
+        self.uid = uid
+        self.node = node
+    }
+
     package var reference: PodReference { PodReference(namespace: namespace, name: name, uid: uid) }
 
     /// CNI_ARGS as containerd writes them, but for their order, which there is random.

@@ -23,6 +23,10 @@ void chost_sha256(const void *data, size_t length, unsigned char digest[32]);
 /// IPv6, in network order. Returns 1 or 0, and -1 when the kernel could not be asked (errno tells why).
 int chost_is_local_address(const unsigned char *address, size_t length);
 
+/// Whether a path is in a file system of processes (procfs), whose links lead where no path does. Returns 1 or 0, and -1
+/// when it cannot be examined (errno tells why).
+int chost_is_proc(const char *path);
+
 /// Lets all threads of the process share so many heaps. glibc otherwise gives threads heaps of their own, and what one
 /// of them has freed stays with it. To be called before there are threads; nothing where libc is not glibc.
 void chost_limit_heaps(int count);
