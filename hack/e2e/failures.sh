@@ -30,8 +30,15 @@ has_lines() { (($(wc -l <"$1") >= $2)); }
 
 end_churn() {
     end_background
-    kubectl get pods -o name | grep "/$1-" | xargs -r kubectl delete --wait=false >/dev/null 2>&1 || true
-    await 90 "the end of $1" no_holder "$1"
+    await 90 "the end of $1" churn_is_over "$1"
+}
+
+# A pod whose creation was under way when the churn was ended may show up later.
+churn_is_over() {
+    local left
+    mapfile -t left < <(pods_of "$1")
+    if ((${#left[@]} > 0)); then kubectl delete pod --wait=false "${left[@]}" || true; fi
+    ((${#left[@]} == 0)) && no_holder "$1"
 }
 
 # kubelet and containerd are killed and started again, alone and together. Pods keep their addresses.
