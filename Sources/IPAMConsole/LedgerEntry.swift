@@ -39,7 +39,7 @@ package struct LedgerEntry: Hashable, Sendable {
         let allocation = try IPAllocation(json)
         let (spec, metadata) = (allocation.spec, allocation.metadata)
         self.init(
-            try AllocationRecord(json, sharing: strings), uid: metadata.uid,
+            AllocationRecord(allocation, sharing: strings), uid: metadata.uid,
             resourceVersion: metadata.resourceVersion, attachment: spec.attachment, claim: spec.claim,
             claimedAt: spec.claimedAt ?? metadata.creationTimestamp, releasedAt: spec.releasedAt,
             labelProblems: Self.labelProblems(spec, metadata.labels))

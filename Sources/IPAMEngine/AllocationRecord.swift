@@ -87,7 +87,10 @@ extension AllocationRecord {
     /// - Throws: For what is no IPAllocation, with the field and its problem, also when the name of the object is not
     ///   that of its address.
     package init(_ json: JSON, sharing strings: StringPool) throws(JSONDecodingError) {
-        let allocation = try IPAllocation(json)
+        self.init(try IPAllocation(json), sharing: strings)
+    }
+
+    package init(_ allocation: IPAllocation, sharing strings: StringPool) {
         let (spec, metadata) = (allocation.spec, allocation.metadata)
         self.init(
             Fields(

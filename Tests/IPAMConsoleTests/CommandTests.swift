@@ -184,6 +184,66 @@ struct CommandTests {
         }
     }
 
+    @Test func `explain follows the pod's annotation to the objects of Multus`() async throws {
+        try await ConsoleRig.run(["strategy": "Sequential"]) { rig in
+            try await rig.controlPlane.apply(
+                """
+                apiVersion: apiextensions.k8s.io/v1
+                kind: CustomResourceDefinition
+                metadata: {name: network-attachment-definitions.k8s.cni.cncf.io}
+                spec:
+                  group: k8s.cni.cncf.io
+                  scope: Namespaced
+                  names:
+                    plural: network-attachment-definitions
+                    singular: network-attachment-definition
+                    kind: NetworkAttachmentDefinition
+                  versions:
+                  - name: v1
+                    served: true
+                    storage: true
+                    schema:
+                      openAPIV3Schema:
+                        type: object
+                        properties: {spec: {type: object, properties: {config: {type: string}}}}
+                """)
+            try await rig.controlPlane.kubectl([
+                "wait", "--for=condition=Established", "--timeout=30s",
+                "crd/network-attachment-definitions.k8s.cni.cncf.io",
+            ])
+            for (suffix, ipam) in [
+                ("ours", #"{"type": "berth", "pools": ["\#(rig.pool)"]}"#), ("theirs", #"{"type": "host-local"}"#),
+            ] {
+                let config: JSON = .string(#"{"cniVersion": "1.0.0", "type": "macvlan", "ipam": \#(ipam)}"#)
+                try await rig.controlPlane.apply([
+                    "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+                    "metadata": ["name": .string(rig.subnets.name(suffix)), "namespace": "default"],
+                    "spec": ["config": config],
+                ])
+            }
+            let (ours, theirs) = (rig.subnets.name("ours"), rig.subnets.name("theirs"))
+            let pod = try await rig.makePod(
+                "web", on: "n", annotations: ["k8s.v1.cni.cncf.io/networks": "\(theirs), \(ours)@eth7"])
+            let outcome = try await rig.kubectlBerth(["explain", "default/\(pod.name)"])
+            #expect(
+                outcome.outputText == """
+                    Pod default/\(pod.name)
+                      NetworkAttachmentDefinition default/\(theirs) (interface net1) takes its addresses from host-local, not from berth.
+
+                    NetworkAttachmentDefinition default/\(ours) (interface eth7)
+                      IPv4
+                        1. \(rig.pool)   chosen: 254 of 254 addresses are free
+                        → \(rig.subnets.address4(1)) of \(rig.pool)
+
+                    """)
+            let missing = try await rig.makePod(
+                "lost", on: "n", annotations: ["k8s.v1.cni.cncf.io/networks": "no-such-network"])
+            let failed = try await rig.kubectlBerth(["explain", "default/\(missing.name)"])
+            #expect(failed.ending == .exited(2))
+            #expect(failed.errorText.contains("default/no-such-network (interface net1) does not exist"))
+        }
+    }
+
     // MARK: release
 
     @Test func `release refuses what a live pod has, and is conditional`() async throws {
