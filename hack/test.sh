@@ -87,7 +87,7 @@ step 'bash -n' check_scripts
 step 'swift format lint' lint
 step 'stubs for the static link' "$here/curl-stubs.sh" --check
 step 'chart' "$here/chart-check.sh"
-step 'API reference' "$here/api-reference.sh" --check
+step 'documents' "$here/docs-check.sh"
 step 'policies' "$here/policy-check.sh"
 step 'chart on an API server' "$here/chart-apply.sh"
 step 'swift build --build-tests' swift build --build-tests
