@@ -251,6 +251,8 @@ power_on() {
     spawn "$folder/init.log" unshare --mount --pid --fork --kill-child --net --uts -- \
         "$here/cluster/node-init.sh" "$folder" "$node" "$network.1${node##*-}/24"
     local parent=$spawned child=
+    # With it ends the node, also when this script is interrupted before it knows the node's process 1.
+    echo "$parent" >"$folder/unshare.pid"
     local since=$SECONDS
     until child=$(cat "/proc/$parent/task/$parent/children" 2>/dev/null) && [[ -n $child ]]; do
         ((SECONDS - since < 10)) || die "$node did not start; see $folder/init.log"
@@ -302,7 +304,8 @@ power_off() {
         kill -KILL "$init"
         while process_is "$init" ''; do sleep 0.05; done
     fi
-    rm -f "$dir/nodes/$1/init.pid"
+    if [[ -f $dir/nodes/$1/unshare.pid ]]; then end_process "$(<"$dir/nodes/$1/unshare.pid")" "$dir/nodes/$1"; fi
+    rm -f "$dir/nodes/$1"/{init,unshare}.pid
     remove_cables "$1"
 }
 
@@ -330,7 +333,8 @@ restore_sysctls() {
 make_bridges() {
     local name
     for name in "$bridge" "$vlan"; do
-        ip link add "$name" type bridge 2>/dev/null || die "there is a bridge $name already: another cluster runs"
+        ip link add "$name" type bridge
+        echo "$name" >>"$dir/bridges"
         # Frames between the nodes are not for the filter of this machine.
         { echo 0 >"/sys/class/net/$name/bridge/nf_call_iptables"; } 2>/dev/null || true
         ip link set "$name" up
@@ -339,10 +343,13 @@ make_bridges() {
 }
 
 start() {
-    local count=${1:-2} number since=$SECONDS
+    local count=${1:-2} number name since=$SECONDS
     [[ $count =~ ^[1-9]$ ]] || die "the number of nodes is 1 to 9, not $count"
     find_programs
     [[ ! -f $dir/env ]] || die "a cluster runs in $dir already"
+    for name in "$bridge" "$vlan"; do
+        if ip link show "$name" >/dev/null 2>&1; then die "there is a bridge $name already: another cluster runs"; fi
+    done
     trap abandon EXIT
     save_sysctls
     make_bridges
@@ -380,12 +387,20 @@ stop() {
     end_daemon kube-scheduler
     end_daemon kube-controller-manager
     if [[ -d $dir/control-plane ]]; then "$here/control-plane.sh" stop "$dir/control-plane"; fi
-    for name in "$bridge" "$vlan"; do ip link delete "$name" 2>/dev/null || true; done
-    # containerd makes them for what it starts.
-    find /sys/fs/cgroup -mindepth 1 -depth -type d -path '*/k8s.io/*' -exec rmdir {} + 2>/dev/null || true
-    find /sys/fs/cgroup -mindepth 1 -depth -type d -name k8s.io -exec rmdir {} + 2>/dev/null || true
+    # What another cluster made is not this one's to remove.
+    if [[ -f $dir/bridges ]]; then
+        while read -r name; do ip link delete "$name" 2>/dev/null || true; done <"$dir/bridges"
+        rm -f "$dir/bridges"
+        remove_cgroups
+    fi
     restore_sysctls
     rm -f "$dir/env"
+}
+
+# What containerd made for pods that are gone; the kernel keeps those that processes are in.
+remove_cgroups() {
+    find /sys/fs/cgroup -mindepth 1 -depth -type d -path '*/k8s.io/*' -exec rmdir {} + 2>/dev/null || true
+    find /sys/fs/cgroup -mindepth 1 -depth -type d -name k8s.io -exec rmdir {} + 2>/dev/null || true
 }
 
 if [[ ${1:-} == --help || ${1:-} == -h ]]; then usage && exit; fi

@@ -31,7 +31,7 @@ here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 scenarios=("${pod_scenarios[@]}" "${failure_scenarios[@]}" "${ledger_scenarios[@]}")
 
 build=yes keep='' dir='' chosen=()
-((EUID == 0)) || exec sudo --preserve-env=KUBEBUILDER_ASSETS,XDG_CACHE_HOME,HOME,PATH "$0" "$@"
+arguments=("$@")
 while (($# > 0)); do
     case $1 in
         --help | -h) usage && exit ;;
@@ -105,6 +105,15 @@ run() {
 }
 
 exit_on_signals
+if ((EUID != 0)); then
+    # What is built belongs to who builds it.
+    if [[ -z $dir ]]; then
+        "$here/setup.sh" --with-nodes
+        if [[ -n $build ]]; then "$here/image.sh"; fi
+        "$here/kubernetes.sh" >/dev/null
+    fi
+    exec sudo --preserve-env=KUBEBUILDER_ASSETS,XDG_CACHE_HOME,HOME,PATH "$0" --no-build "${arguments[@]}"
+fi
 if [[ -z $dir ]]; then
     "$here/setup.sh" --with-nodes
     if [[ -n $build ]]; then "$here/image.sh"; fi

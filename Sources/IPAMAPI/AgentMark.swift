@@ -23,9 +23,12 @@ package struct AgentMark: Hashable, Sendable {
     /// The version of the agent, and so of the plugin that it installs.
     package static let versionAnnotation = "\(BerthAPI.group)/version"
     private static let defaultSeconds = 40
+    /// An agent that says more is believed for so long: it must not speak for a machine that is gone.
+    private static let maximumSeconds = 3600
 
     package init(_ json: JSON) {
-        duration = .seconds(max(json["spec"]?["leaseDurationSeconds"]?.int ?? Self.defaultSeconds, 1))
+        let seconds = json["spec"]?["leaseDurationSeconds"]?.int ?? Self.defaultSeconds
+        duration = .seconds(min(max(seconds, 1), Self.maximumSeconds))
         machineID = json["metadata"]?["annotations"]?[Self.machineIDAnnotation]?.string ?? ""
         holder = json["spec"]?["holderIdentity"]?.string ?? ""
         let labels = json["metadata"]?["labels"]

@@ -58,7 +58,12 @@ extension Ledger {
         }
         let manual = Set(listed.filter { $0.spec.origin == .manual }.map(\.metadata.name))
         entry.records.removeAll { manual.contains($0.name) }
-        try journaled { () throws(JournalError) in try journal.bury(digest) }
+        do throws(JournalError) {
+            try journal.bury(digest)
+        } catch {
+            // No claim is under way, and the release itself needs no room on the disk.
+            log.log(.warning, "tombstone cannot be written", [("error", "\(error)")])
+        }
         let releases = makeReleases(
             entry.records, of: attachment, mode: entry.releaseMode, deadline: deadline)
         let left = releases.filter { !$0.isSettled }

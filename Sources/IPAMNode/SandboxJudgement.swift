@@ -62,8 +62,8 @@ package enum SandboxVerdict: Hashable, Sendable {
 
     /// A network namespace that is there is alive, whatever the API server says of its pod. One that is gone is dead,
     /// also while its pod lives: the pod has another sandbox by now, or will have. A boot ends every sandbox. Where no
-    /// namespace was recorded, the entry is lost and rebuilt or the runtime named none; then the pod decides, and what no
-    /// pod of the API server stands for is never freed.
+    /// namespace was recorded, or the one that was may be there unseen, the pod decides, and what no pod of the API
+    /// server stands for is never freed.
     package init(_ facts: SandboxFacts) {
         self =
             switch facts.entry {
@@ -73,7 +73,7 @@ package enum SandboxVerdict: Hashable, Sendable {
             case .present(_, .gone, _): .dead(.sandboxGone)
             case .present(_, .other, _): .dead(.sandboxReplaced)
             case .present(_, .unknown, _): .unknown
-            case .present(_, .notRecorded, _): Self.byPod(facts)
+            case .present(_, .notRecorded, _), .present(_, .obscured, _): Self.byPod(facts)
             case .absent: facts.isJournalWhole ? Self.byPod(facts) : .unknown
             }
     }
@@ -147,13 +147,19 @@ package struct DeathTracker: Hashable, Sendable {
 
     package var isSuspected: Bool { suspicion != nil }
 
+    /// Whether this agent has seen the namespace of that life of the attachment.
+    package func hasSeen(_ subject: Subject) -> Bool { seenAlive == subject }
+
     /// Takes in one look.
     ///
-    /// - Parameter process: Is asked for only where the sandbox seems to be dead.
+    /// - Parameters:
+    ///   - sawNamespace: Whether its network namespace was seen at its path.
+    ///   - process: Is asked for only where the sandbox seems to be dead.
     package mutating func observe(
-        _ verdict: SandboxVerdict, process: ProcessFact, subject: Subject, settings: JudgementSettings, now: Moment
+        _ verdict: SandboxVerdict, sawNamespace: Bool, process: ProcessFact, subject: Subject,
+        settings: JudgementSettings, now: Moment
     ) -> Action {
-        if verdict == .alive { seenAlive = subject }
+        if sawNamespace { seenAlive = subject }
         guard case .dead(let cause) = verdict, process == .none else {
             suspicion = nil
             return .nothing

@@ -84,6 +84,7 @@ struct SandboxPass {
         let lookup: Journal.Lookup
         let listed: [IPAllocation]
         let verdict: SandboxVerdict
+        let sawNamespace: Bool
         let subject: DeathTracker.Subject
         let pod: PodReference?
 
@@ -109,6 +110,11 @@ struct SandboxPass {
         let start = ledger.transport.now()
         let deadline = start + Self.duration
         var summary = PassSummary()
+        // Before the journal is touched: where the host cannot be seen, it may be another host's.
+        if let problem = probe.problem() {
+            summary.problem = "the sandboxes of the host cannot be seen: \(problem)"
+            return summary
+        }
         do throws(LedgerError) {
             try ledger.ensureWhole(deadline: start + Self.duration / 2)
         } catch {
@@ -117,55 +123,76 @@ struct SandboxPass {
         }
         ledger.settleDebts(limit: Self.debts, deadline: min(deadline, ledger.transport.now() + Self.duration / 3))
         summary.owedReleases = ledger.journal.releasing().count
-        if let problem = probe.problem() {
-            summary.problem = "the sandboxes of the host cannot be seen: \(problem)"
-            return summary
-        }
         let candidates: [Candidate]
+        let census: NamespaceCensus
         do throws(JournalError) {
-            candidates = try self.candidates(snapshot)
+            let known = try known(snapshot)
+            census = self.census(known)
+            candidates = known.map { candidate($0, census, snapshot) }
         } catch {
             summary.problem = "\(error)"
             return summary
         }
-        releaseDead(candidates, deadline: deadline, &summary)
+        releaseDead(candidates, census, deadline: deadline, &summary)
         restoreLost(candidates, snapshot, deadline: deadline, &summary)
         return summary
     }
 
     // MARK: Facts
 
-    private func candidates(_ snapshot: NodeSnapshot) throws(JournalError) -> [Candidate] {
-        var candidates: [Candidate] = []
+    private struct Known {
+        let attachment: Attachment
+        let lookup: Journal.Lookup
+        let listed: [IPAllocation]
+    }
+
+    private func known(_ snapshot: NodeSnapshot) throws(JournalError) -> [Known] {
+        var known: [Known] = []
         var seen: Set<String> = []
         for digest in ledger.journal.digests() {
             let lookup = try ledger.journal.entry(for: digest)
             guard case .entry(let entry) = lookup else { continue }
             seen.insert(digest)
-            candidates.append(
-                candidate(entry.attachment, lookup, snapshot.held[entry.attachment] ?? [], snapshot))
+            known.append(
+                Known(
+                    attachment: entry.attachment, lookup: lookup, listed: snapshot.held[entry.attachment] ?? []))
         }
         for (attachment, listed) in snapshot.held where seen.insert(attachment.digest).inserted {
             // A torn entry was passed over above.
             let lookup = try ledger.journal.entry(for: attachment.digest)
-            candidates.append(candidate(attachment, lookup, listed, snapshot))
+            known.append(Known(attachment: attachment, lookup: lookup, listed: listed))
         }
-        return candidates
+        return known
     }
 
-    private func candidate(
-        _ attachment: Attachment, _ lookup: Journal.Lookup, _ listed: [IPAllocation], _ snapshot: NodeSnapshot
-    ) -> Candidate {
-        let facts = facts(lookup, listed) { snapshot.fact($0) }
-        var subject = DeathTracker.Subject(podUID: facts.pod?.uid)
-        if case .entry(let entry) = lookup { (subject.bootID, subject.since) = (entry.bootID, entry.since) }
+    private func census(_ known: [Known]) -> NamespaceCensus {
+        NamespaceCensus(
+            known.compactMap { known in
+                guard case .entry(let entry) = known.lookup, let namespace = entry.netns,
+                    entry.bootID == ledger.journal.bootID
+                else { return nil }
+                return (namespace, probe.examine(namespace))
+            }, inhabited: probe.inhabitedNamespaces)
+    }
+
+    private func candidate(_ known: Known, _ census: NamespaceCensus, _ snapshot: NodeSnapshot) -> Candidate {
+        let facts = facts(known.lookup, known.listed, census) { snapshot.fact($0) }
+        var sawNamespace = false
+        if case .present(isOfThisBoot: true, .there, _) = facts.entry { sawNamespace = true }
         return Candidate(
-            attachment: attachment, lookup: lookup, listed: listed, verdict: SandboxVerdict(facts), subject: subject,
-            pod: facts.pod)
+            attachment: known.attachment, lookup: known.lookup, listed: known.listed, verdict: SandboxVerdict(facts),
+            sawNamespace: sawNamespace, subject: subject(known.lookup, facts.pod), pod: facts.pod)
+    }
+
+    private func subject(_ lookup: Journal.Lookup, _ pod: PodReference?) -> DeathTracker.Subject {
+        var subject = DeathTracker.Subject(podUID: pod?.uid)
+        if case .entry(let entry) = lookup { (subject.bootID, subject.since) = (entry.bootID, entry.since) }
+        return subject
     }
 
     private func facts(
-        _ lookup: Journal.Lookup, _ listed: [IPAllocation], pod read: (PodReference) -> PodFact?
+        _ lookup: Journal.Lookup, _ listed: [IPAllocation], _ census: NamespaceCensus,
+        pod read: (PodReference) -> PodFact?
     ) -> SandboxFacts {
         var facts = SandboxFacts(entry: .absent, origin: listed.first?.spec.origin ?? .pod)
         facts.pod = listed.first?.spec.pod
@@ -173,10 +200,14 @@ struct SandboxPass {
         case .absent: break
         case .torn: facts.entry = .torn
         case .entry(let entry):
-            facts.entry = .present(
-                isOfThisBoot: entry.bootID == ledger.journal.bootID, namespace: probe.examine(entry.netns),
-                since: entry.since)
             facts.pod = entry.pod ?? facts.pod
+            var namespace = probe.examine(entry.netns)
+            if let recorded = entry.netns {
+                let wasSeen = deaths[entry.attachment.digest]?.hasSeen(subject(lookup, facts.pod)) ?? false
+                namespace = census.fact(recorded, namespace, wasSeen: wasSeen)
+            }
+            facts.entry = .present(
+                isOfThisBoot: entry.bootID == ledger.journal.bootID, namespace: namespace, since: entry.since)
         }
         facts.podFact = facts.pod.flatMap(read)
         return facts
@@ -184,7 +215,9 @@ struct SandboxPass {
 
     // MARK: The dead
 
-    private mutating func releaseDead(_ candidates: [Candidate], deadline: Moment, _ summary: inout PassSummary) {
+    private mutating func releaseDead(
+        _ candidates: [Candidate], _ census: NamespaceCensus, deadline: Moment, _ summary: inout PassSummary
+    ) {
         var suspects: Set<String> = []
         for candidate in candidates {
             switch candidate.verdict {
@@ -202,9 +235,16 @@ struct SandboxPass {
         for candidate in candidates {
             var tracker = deaths[candidate.digest] ?? DeathTracker()
             var process = ProcessFact.unknown("not looked for")
-            if case .dead(let cause) = candidate.verdict { process = processes.fact(candidate.marks(cause)) }
+            if case .dead(let cause) = candidate.verdict {
+                process = processes.fact(candidate.marks(cause))
+                // Nothing could be freed, so the Lease must not say that this agent judges.
+                if case .unknown(let problem) = process {
+                    summary.problem = "the processes of the host cannot be seen: \(problem)"
+                }
+            }
             switch tracker.observe(
-                candidate.verdict, process: process, subject: candidate.subject, settings: settings, now: seenAt)
+                candidate.verdict, sawNamespace: candidate.sawNamespace, process: process,
+                subject: candidate.subject, settings: settings, now: seenAt)
             {
             case .nothing: break
             case .wait(let moment): summary.wake(at: moment)
@@ -216,12 +256,13 @@ struct SandboxPass {
         deaths = trackers
         for (candidate, cause) in proofs {
             guard ledger.transport.now() < deadline else { return summary.wake(at: deadline) }
-            prove(candidate, cause, processes: processes, seenAt: seenAt, deadline: deadline)
+            prove(candidate, cause, census, processes: processes, seenAt: seenAt, deadline: deadline)
         }
     }
 
     private mutating func prove(
-        _ candidate: Candidate, _ cause: DeathCause, processes: [String: ProcessFact], seenAt: Moment, deadline: Moment
+        _ candidate: Candidate, _ cause: DeathCause, _ census: NamespaceCensus, processes: [String: ProcessFact],
+        seenAt: Moment, deadline: Moment
     ) {
         let attachment = candidate.attachment
         let limit = min(deadline, ledger.transport.now() + Self.patience)
@@ -229,7 +270,7 @@ struct SandboxPass {
             let judge = self
             let outcome = try ledger.reclaim(attachment, listed: candidate.listed, deadline: limit) {
                 found throws(LedgerError) in
-                try judge.isStillDead(candidate, cause, found, processes, seenAt: seenAt, deadline: limit)
+                try judge.isStillDead(candidate, cause, found, census, processes, seenAt: seenAt, deadline: limit)
             }
             switch outcome {
             case .busy, .kept: deaths[candidate.digest] = nil
@@ -248,8 +289,8 @@ struct SandboxPass {
 
     /// The same question once more, of what is there now. Where only the pod speaks, it is read at the API server.
     private func isStillDead(
-        _ candidate: Candidate, _ cause: DeathCause, _ found: Journal.Lookup, _ processes: [String: ProcessFact],
-        seenAt: Moment, deadline: Moment
+        _ candidate: Candidate, _ cause: DeathCause, _ found: Journal.Lookup, _ census: NamespaceCensus,
+        _ processes: [String: ProcessFact], seenAt: Moment, deadline: Moment
     ) throws(LedgerError) -> Bool {
         if case .entry(let entry) = found {
             guard entry.bootID == candidate.subject.bootID, entry.since == candidate.subject.since else { return false }
@@ -258,10 +299,11 @@ struct SandboxPass {
         }
         var podFact: PodFact?
         if cause == .podGone, let pod = candidate.pod { podFact = try readPod(pod, deadline: deadline) }
-        let facts = facts(found, candidate.listed) { _ in podFact }
+        let isFresh = ledger.transport.now() - seenAt < Self.processMemory
+        let census = isFresh ? census : census.with(probe.inhabitedNamespaces())
+        let facts = facts(found, candidate.listed, census) { _ in podFact }
         guard SandboxVerdict(facts) == .dead(cause) else { return false }
         let marks = candidate.marks(cause)
-        let isFresh = ledger.transport.now() - seenAt < Self.processMemory
         return (isFresh ? processes : probe.processes(named: marks)).fact(marks) == .none
     }
 
@@ -353,8 +395,11 @@ struct SandboxPass {
                 if entry.bootID == journal.bootID {
                     switch probe.examine(entry.netns) {
                     case .gone, .other: break
-                    case .there, .notRecorded, .unknown: return false
+                    case .there, .notRecorded, .obscured, .unknown: return false
                     }
+                    guard case .inodes(let inhabited) = probe.inhabitedNamespaces(), let namespace = entry.netns,
+                        !inhabited.contains(namespace.inode)
+                    else { return false }
                 }
             }
             return probe.processes(named: [attachment.containerID]).fact([attachment.containerID]) == .none

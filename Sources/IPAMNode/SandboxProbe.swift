@@ -12,6 +12,8 @@ package enum NamespaceFact: Hashable, Sendable {
     case gone
     /// There is another one, or something else, at its path.
     case other
+    /// It is not at its path, and may be there all the same (``NamespaceCensus``).
+    case obscured
     /// It cannot be examined.
     case unknown(String)
 }
@@ -46,8 +48,8 @@ extension [String: ProcessFact] {
 ///   leads out of the host into the agent's own container.
 /// - Guarantees: what cannot be examined is unknown, never gone.
 /// - Caveats: a namespace that a runtime mounts where the host's first process does not see it looks gone, or like the
-///   ordinary file under the mount. That is why nobody decides by this alone: a process that names the container speaks
-///   against it, and so does an ADD that has begun a moment ago.
+///   ordinary file under the mount. That is why nobody decides by this alone: ``NamespaceCensus`` says what speaks
+///   against it, a process that names the container does, and an ADD that has begun a moment ago.
 package struct SandboxProbe: Sendable {
     private let proc: String
     private let journalFolder: String
@@ -155,11 +157,30 @@ package struct SandboxProbe: Sendable {
 
     // MARK: Processes
 
+    private var processes: [String] {
+        HostFile.names(in: proc).filter { $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+    }
+
+    /// The network namespaces of all processes.
+    package func inhabitedNamespaces() -> InhabitedNamespaces {
+        var inodes: Set<UInt64> = []
+        for process in processes {
+            let path = "\(proc)/\(process)/ns/net"
+            if let inode = Self.link(path).flatMap(Self.namespace) {
+                inodes.insert(inode)
+            } else if errno != ENOENT, errno != ESRCH {
+                return .unknown("\(path): \(HostFileError.text(errno))")
+            }
+        }
+        // The agent itself is in one.
+        return inodes.isEmpty ? .unknown("\(proc): no processes") : .inodes(inodes)
+    }
+
     /// Looks through all processes once, for many marks: IDs of containers, UIDs of pods.
     package func processes(named ids: Set<String>) -> [String: ProcessFact] {
         var facts = Dictionary(uniqueKeysWithValues: ids.map { ($0, ProcessFact.none) })
         guard !ids.isEmpty else { return facts }
-        let processes = HostFile.names(in: proc).filter { $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+        let processes = processes
         guard !processes.isEmpty else { return facts.mapValues { _ in .unknown("\(proc): no processes") } }
         for process in processes {
             let text: String

@@ -44,6 +44,12 @@ struct SandboxVerdictTests {
         (facts(present(.notRecorded), .present(uid: "u2")), .dead(.podGone)),
         (facts(present(.notRecorded), .finished(uid: "u1")), .dead(.podGone)),
         (facts(present(.notRecorded), nil), .unknown),
+        // So it does where the recorded one may be there unseen.
+        (facts(present(.obscured), .present(uid: "u1")), .alive),
+        (facts(present(.obscured), .absent), .dead(.podGone)),
+        (facts(present(.obscured), nil), .unknown),
+        (facts(present(.obscured), origin: .static, .absent), .unknown),
+        (facts(present(.obscured, isOfThisBoot: false), .present(uid: "u1")), .dead(.nodeRebooted)),
         // But not for what no pod of the API server stands for.
         (facts(present(.notRecorded), origin: .static, .absent), .unknown),
         (facts(present(.notRecorded), origin: .container, .absent), .unknown),
@@ -75,7 +81,9 @@ struct DeathTrackerTests {
         _ tracker: inout DeathTracker, _ second: Int, _ verdict: SandboxVerdict, _ process: ProcessFact = .none,
         subject other: DeathTracker.Subject? = nil
     ) -> DeathTracker.Action {
-        tracker.observe(verdict, process: process, subject: other ?? subject, settings: settings, now: at(second))
+        tracker.observe(
+            verdict, sawNamespace: verdict == .alive, process: process, subject: other ?? subject, settings: settings,
+            now: at(second))
     }
 
     @Test(arguments: [DeathCause.nodeRebooted, .sandboxGone, .sandboxReplaced])

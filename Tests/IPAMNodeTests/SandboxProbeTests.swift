@@ -107,6 +107,20 @@ struct SandboxProbeTests {
         }
     }
 
+    @Test func `a namespace is inhabited while a process is in it`() async throws {
+        try await withHost { host in
+            #expect(host.probe.inhabitedNamespaces() == .unknown("\(host.folder)/proc: no processes"))
+            for (number, inode) in [(1, 11), (7, 12), (8, 12)] {
+                if number != 1 { try Files.makeFolder("\(host.folder)/proc/\(number)") }
+                try Files.makeFolder("\(host.folder)/proc/\(number)/ns")
+                try host.link("net:[\(inode)]", at: "proc/\(number)/ns/net")
+            }
+            // One that has ended while it was looked at.
+            try Files.makeFolder("\(host.folder)/proc/9")
+            #expect(host.probe.inhabitedNamespaces() == .inodes([11, 12]))
+        }
+    }
+
     @Test func `a host that cannot be seen has no dead sandboxes`() async throws {
         try await withHost { host in
             try Files.remove("\(host.folder)/proc/1/root")
