@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The recipe of the Kubernetes binaries that tests run against: builds them from Debian's source package.
 #
-# Usage: hack/build-kube-apiserver.sh SOURCE.dsc OUT
+# Usage: hack/build-kubernetes.sh SOURCE.dsc OUT
 #
 # Unpacks SOURCE.dsc in the working directory, which must be empty and has 2 GB free, builds it there and leaves the
 # binaries in the folder OUT. Takes about eight minutes on two cores. The hash of this file is part of the cache key of
