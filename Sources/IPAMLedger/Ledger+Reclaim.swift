@@ -43,6 +43,10 @@ extension Ledger {
         guard try isDead(found) else { return .kept }
         var entry: JournalEntry
         switch found {
+        case .entry(let known) where known.isIncomplete:
+            // The same: a DEL came while nobody could say what it holds.
+            try journaled { () throws(JournalError) in try journal.markTorn() }
+            return .kept
         case .entry(let known): entry = known
         case .absent:
             entry = JournalEntry(

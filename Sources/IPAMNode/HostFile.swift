@@ -96,19 +96,25 @@ enum HostFile {
     }
 
     /// Puts a file in its place: written beside it under a temporary name, forced to the disk, renamed.
-    static func write(_ content: [UInt8], to path: String, mode: UInt32) throws(HostFileError) {
+    ///
+    /// - Parameter durably: Without it, it need not survive a power failure, and is not forced to the disk.
+    static func write(
+        _ content: [UInt8], to path: String, mode: UInt32, durably: Bool = true
+    ) throws(HostFileError) {
         let temporary = "\(path)\(temporaryMark)\(getpid())"
         do throws(HostFileError) {
-            try fill(temporary, content, mode: mode)
+            try fill(temporary, content, mode: mode, durably: durably)
             guard rename(temporary, path) == 0 else { throw HostFileError(path, cannot: "replace it") }
         } catch {
             unlink(temporary)
             throw error
         }
-        syncFolder(of: path)
+        if durably { syncFolder(of: path) }
     }
 
-    private static func fill(_ path: String, _ content: [UInt8], mode: UInt32) throws(HostFileError) {
+    private static func fill(
+        _ path: String, _ content: [UInt8], mode: UInt32, durably: Bool
+    ) throws(HostFileError) {
         unlink(path)
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw HostFileError(path, cannot: "create it") }
@@ -126,7 +132,7 @@ enum HostFile {
         }
         // Whatever the umask is.
         guard fchmod(descriptor, mode) == 0 else { throw HostFileError(path, cannot: "set its mode") }
-        guard fsync(descriptor) == 0 else { throw HostFileError(path, cannot: "force it to the disk") }
+        guard !durably || fsync(descriptor) == 0 else { throw HostFileError(path, cannot: "force it to the disk") }
     }
 
     /// A rename that is lost in a power failure is made again.

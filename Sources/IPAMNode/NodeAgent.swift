@@ -133,6 +133,7 @@ package final class NodeAgent: Sendable {
         let clock = client.clock
         var nextQuestion = clock.now()
         var live = LiveCheck.Answer(problem: "not asked yet")
+        var journal = ReadinessCheck("journal", problem: "not looked at yet")
         while !Task.isCancelled {
             let server = Result { () throws(ConfigurationError) in try load() }
             try refuseOtherAuthority(server)
@@ -144,15 +145,15 @@ package final class NodeAgent: Sendable {
                 $0.keeper.look(server, situation, now: now, wallTime: HostMachine.wallTime())
             }
             metrics.kept(report)
-            if live.problem != nil || report.wroteToken || report.installedPlugin || now >= nextQuestion {
+            let machine = lookAtMachine()
+            if live.problem != nil || journal.problem != nil || report.wroteToken || report.installedPlugin
+                || now >= nextQuestion
+            {
+                journal = await journalCheck()
                 live = await host.run { $0.live.ask($0.plugin) }
                 nextQuestion = clock.now() + settings.interval
             }
-            let machine = try lookAtMachine()
-            let checks =
-                [machine] + report.checks + [
-                    await journalCheck(), ReadinessCheck("api", problem: live.problem),
-                ]
+            let checks = [machine] + report.checks + [journal, ReadinessCheck("api", problem: live.problem)]
             state.withLock { state in
                 state.checks = checks
                 state.refusedToken = live.refusedToken
@@ -173,7 +174,7 @@ package final class NodeAgent: Sendable {
         throw RestartNeeded(description: "the cluster's CA or address has changed")
     }
 
-    private func lookAtMachine() throws -> ReadinessCheck {
+    private func lookAtMachine() -> ReadinessCheck {
         do throws(HostFileError) {
             let found = try HostMachine.machineID(settings.paths.machineIDFile)
             let known = state.withLock { state in

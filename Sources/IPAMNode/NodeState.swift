@@ -63,7 +63,7 @@ package struct NodeState: Hashable, Sendable {
 
     package func write(to path: String) throws(HostFileError) {
         try HostFile.makeFolder(HostFile.folder(of: path), mode: 0o755)
-        try HostFile.write(json.serialized() + [UInt8(ascii: "\n")], to: path, mode: 0o644)
+        try HostFile.write(json.serialized() + [UInt8(ascii: "\n")], to: path, mode: 0o644, durably: false)
     }
 
     package static func read(from path: String) throws -> NodeState {

@@ -181,19 +181,22 @@ package struct SandboxProbe: Sendable {
         var facts = Dictionary(uniqueKeysWithValues: ids.map { ($0, ProcessFact.none) })
         guard !ids.isEmpty else { return facts }
         let processes = processes
+        let marks = ids.map { ($0, Array($0.utf8)) }
         guard !processes.isEmpty else { return facts.mapValues { _ in .unknown("\(proc): no processes") } }
         for process in processes {
-            let text: String
+            let text: [UInt8]
             do throws(HostFileError) {
                 guard let bytes = try HostFile.read("\(proc)/\(process)/cgroup") else { continue }
-                text = String(decoding: bytes, as: UTF8.self)
+                text = bytes
             } catch {
                 // It has ended while it was looked at.
                 if error.errorNumber == ESRCH { continue }
                 for (id, fact) in facts where fact == .none { facts[id] = .unknown("\(error)") }
                 continue
             }
-            for id in ids where facts[id] != .some && text.contains(id) { facts[id] = .some }
+            for (id, bytes) in marks where facts[id] != ProcessFact.some && PluginFile.contains(bytes, in: text) {
+                facts[id] = ProcessFact.some
+            }
         }
         return facts
     }

@@ -112,7 +112,9 @@ struct ConformanceErrorTests {
             says: ["cniVersion", "0.1.0", "IPv6"]),
         // The runtime's.
         Mistake(ipam: ["pools": ["a"]], arguments: "IP=10.9.0.x", code: 4, says: ["IP=10.9.0.x"]),
-        Mistake(ipam: ["pools": ["a"]], arguments: "K8S_POD_NAME=a", code: 4, says: ["K8S_POD_NAMESPACE"]),
+        Mistake(ipam: ["pools": ["a"]], arguments: "K8S_POD_NAMESPACE=a", code: 4, says: ["K8S_POD_NAME"]),
+        Mistake(
+            ipam: ["pools": ["a"]], arguments: "K8S_POD_NAME=a;K8S_POD_UID=u", code: 4, says: ["K8S_POD_NAMESPACE"]),
         Mistake(ipam: ["pools": ["a"]], arguments: "nonsense", code: 4, says: ["CNI_ARGS", "\"nonsense\""]),
     ]
 

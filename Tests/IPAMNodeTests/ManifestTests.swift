@@ -68,7 +68,7 @@ struct ManifestTests {
         #expect(spec["hostNetwork"] == true)
         let capabilities = try Self.container()["securityContext"]?["capabilities"]
         #expect(capabilities?["drop"] == ["ALL"])
-        #expect(capabilities?["add"] == ["SYS_PTRACE"])
+        #expect(capabilities?["add"] == ["SYS_PTRACE", "DAC_OVERRIDE"])
     }
 
     @Test func `the plugin's roles are bound to the agent, whose token it shows`() throws {
