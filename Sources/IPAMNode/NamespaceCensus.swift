@@ -16,19 +16,21 @@ package enum InhabitedNamespaces: Hashable, Sendable {
 package struct NamespaceCensus: Sendable {
     /// The inodes of namespaces that are at the paths that were recorded for them.
     private let visible: Set<UInt64>
-    /// The folders in which there are such.
-    private let folders: Set<String>
+    /// The folders in which such are seen, or were.
+    package let folders: Set<String>
     private var inhabited: InhabitedNamespaces
 
     /// - Parameters:
     ///   - recorded: What ``SandboxProbe/examine(_:)`` says of each that an ADD of this boot recorded.
+    ///   - folders: Those in which namespaces were seen before.
     ///   - inhabited: Is asked for only where one seems to be gone.
     package init(
-        _ recorded: [(namespace: SandboxNamespace, fact: NamespaceFact)], inhabited: () -> InhabitedNamespaces
+        _ recorded: [(namespace: SandboxNamespace, fact: NamespaceFact)], folders: Set<String> = [],
+        inhabited: () -> InhabitedNamespaces
     ) {
         let there = recorded.filter { $0.fact == .there }.map(\.namespace)
         visible = Set(there.map(\.inode))
-        folders = Set(there.map { Self.folder(of: $0.path) })
+        self.folders = folders.union(there.map { Self.folder(of: $0.path) })
         let isOneMissing = recorded.contains { $0.fact == .gone || $0.fact == .other }
         self.inhabited = isOneMissing ? inhabited() : .inodes([])
     }
@@ -43,7 +45,7 @@ package struct NamespaceCensus: Sendable {
     /// What can be said of one that was examined: gone or another one only where nothing speaks against it.
     ///
     /// - Parameter wasSeen: Whether this agent has seen it at its path, and so sees what its runtime mounts. It also
-    ///   does where it sees another one in the same folder.
+    ///   does where it has seen another one in the same folder.
     package func fact(_ namespace: SandboxNamespace, _ examined: NamespaceFact, wasSeen: Bool) -> NamespaceFact {
         switch examined {
         case .notRecorded, .there, .obscured, .unknown: return examined
@@ -58,7 +60,9 @@ package struct NamespaceCensus: Sendable {
         return wasSeen || folders.contains(Self.folder(of: namespace.path)) ? examined : .obscured
     }
 
+    /// All processes share one: where the host's first process can be seen, they can.
     private static func folder(of path: String) -> String {
-        path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
+        if path.hasPrefix("/proc/") { return "/proc" }
+        return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
     }
 }

@@ -96,6 +96,8 @@ package struct JudgementSettings: Hashable, Sendable {
     package var gracePeriod: Duration = .seconds(30)
     /// How old an ADD must be before the namespace that it named, and that this agent never saw, can be gone.
     package var minimumAge: Duration = .seconds(60)
+    /// Folders of the host in which the agent is known to see what a runtime mounts. It learns others by seeing.
+    package var visibleFolders: Set<String> = ["/proc"]
     /// How long the watch of the ledger may lag.
     package var watchLag: Duration = .seconds(1)
 

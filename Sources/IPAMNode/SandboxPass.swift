@@ -65,6 +65,8 @@ struct SandboxPass {
     var ledger: Ledger
     private var deaths: [String: DeathTracker] = [:]
     private var losses: [String: LossTracker] = [:]
+    /// In which namespaces were seen.
+    private var folders: Set<String>
 
     init(
         node: String, machineID: String, settings: JudgementSettings, probe: SandboxProbe, reports: NodeReports,
@@ -76,6 +78,7 @@ struct SandboxPass {
         self.probe = probe
         self.reports = reports
         self.ledger = ledger
+        folders = settings.visibleFolders
     }
 
     /// One attachment of the node, from the journal or the ledger.
@@ -128,6 +131,7 @@ struct SandboxPass {
         do throws(JournalError) {
             let known = try known(snapshot)
             census = self.census(known)
+            folders = census.folders
             candidates = known.map { candidate($0, census, snapshot) }
         } catch {
             summary.problem = "\(error)"
@@ -172,7 +176,7 @@ struct SandboxPass {
                     entry.bootID == ledger.journal.bootID
                 else { return nil }
                 return (namespace, probe.examine(namespace))
-            }, inhabited: probe.inhabitedNamespaces)
+            }, folders: folders, inhabited: probe.inhabitedNamespaces)
     }
 
     private func candidate(_ known: Known, _ census: NamespaceCensus, _ snapshot: NodeSnapshot) -> Candidate {

@@ -16,6 +16,13 @@ struct NamespaceCensusTests {
         return census.fact(Self.own, examined, wasSeen: wasSeen)
     }
 
+    /// Of one that was never seen, and namespaces were in those folders.
+    private func folderFact(_ folders: Set<String>, _ path: String) -> NamespaceFact {
+        let namespace = SandboxNamespace(path: path, inode: 11)
+        let census = NamespaceCensus([(namespace: namespace, fact: .gone)], folders: folders) { .inodes([1]) }
+        return census.fact(namespace, .gone, wasSeen: false)
+    }
+
     @Test(arguments: [NamespaceFact.gone, .other])
     func `one that was seen, and that no process is in, is gone`(examined: NamespaceFact) {
         #expect(fact(examined) == examined)
@@ -39,6 +46,9 @@ struct NamespaceCensusTests {
         #expect(fact(wasSeen: false) == .obscured)
         let elsewhere = SandboxNamespace(path: "/run/docker/netns/b", inode: 12)
         #expect(fact(beside: [(elsewhere, .there)], wasSeen: false) == .obscured)
+        #expect(folderFact(["/run/netns"], "/run/netns/a") == .gone)
+        #expect(folderFact(["/proc"], "/proc/77/ns/net") == .gone)
+        #expect(folderFact(["/proc"], "/run/netns/a") == .obscured)
         let beside = SandboxNamespace(path: "/run/netns/b", inode: 12)
         #expect(fact(beside: [(beside, .gone)], wasSeen: false) == .obscured)
         #expect(fact(beside: [(beside, .there)], wasSeen: false) == .gone)

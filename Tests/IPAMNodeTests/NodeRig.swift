@@ -75,7 +75,10 @@ final class NodeRig: Sendable {
         subnets = Subnets.next()
         ledger = ObservedNode()
         node = try await TestNode(controlPlane, name: subnets.name("node"), through: proxy)
-        for part in ["bin", "proc", "proc/1", "proc/9999", "run"] { try Files.makeFolder("\(node.folder)/\(part)") }
+        for part in ["bin", "proc", "proc/1", "proc/9999", "proc/9999/ns", "run"] {
+            try Files.makeFolder("\(node.folder)/\(part)")
+        }
+        guard symlink("net:[1]", "\(node.folder)/proc/9999/ns/net") == 0 else { throw TestSetUpError("no namespace") }
         guard symlink("/", "\(node.folder)/proc/1/root") == 0 else { throw TestSetUpError("no link to the root") }
         try Files.write("\(node.folder)/proc/9999/cgroup", "0::/system.slice/sshd.service\n")
         try Files.write("\(node.folder)/agent-token", try await controlPlane.token(of: .node))
@@ -118,6 +121,7 @@ final class NodeRig: Sendable {
         settings.judgement.gracePeriod = .milliseconds(600)
         settings.judgement.minimumAge = .milliseconds(500)
         settings.judgement.watchLag = .milliseconds(100)
+        settings.judgement.visibleFolders.insert("\(node.folder)/netns")
         return settings
     }
 
