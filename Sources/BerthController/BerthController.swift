@@ -74,18 +74,11 @@ struct BerthController: AsyncParsableCommand {
             "starting", metadata: ["version": "\(ProductVersion.text)", "identity": "\(cluster.processIdentity)"])
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
-            logger: groupLogger(logger))
+            logger: logger.forServiceGroup)
         // Before kubelet kills the process.
         configuration.maximumGracefulShutdownDuration = .seconds(25)
         try await ServiceGroup(configuration: configuration).run()
         logger.notice("stopped")
-    }
-
-    /// Below this level the group writes whole services into its lines.
-    private func groupLogger(_ logger: Logger) -> Logger {
-        var logger = logger
-        logger.logLevel = max(logger.logLevel, .notice)
-        return logger
     }
 }
 

@@ -72,3 +72,12 @@ package enum StandardError {
         }
     }
 }
+
+extension Logger {
+    /// For a group of services, which below the level `notice` writes whole services into its lines.
+    package var forServiceGroup: Logger {
+        var logger = self
+        logger.logLevel = max(logLevel, .notice)
+        return logger
+    }
+}

@@ -40,7 +40,7 @@ extension BerthNode {
                 "starting", metadata: ["version": "\(ProductVersion.text)", "node": "\(cluster.nodeName ?? "")"])
             var configuration = ServiceGroupConfiguration(
                 services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
-                logger: groupLogger(logger))
+                logger: logger.forServiceGroup)
             // Before kubelet kills the process.
             configuration.maximumGracefulShutdownDuration = .seconds(25)
             try await ServiceGroup(configuration: configuration).run()
@@ -59,13 +59,6 @@ extension BerthNode {
             settings.passInterval = reclaiming.interval.duration
             settings.judgement.gracePeriod = reclaiming.gracePeriod.duration
             return settings
-        }
-
-        /// Below this level the group writes whole services into its lines.
-        private func groupLogger(_ logger: Logger) -> Logger {
-            var logger = logger
-            logger.logLevel = max(logger.logLevel, .notice)
-            return logger
         }
     }
 }

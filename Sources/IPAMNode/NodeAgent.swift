@@ -146,12 +146,13 @@ package final class NodeAgent: Sendable {
             }
             metrics.kept(report)
             let machine = lookAtMachine()
-            if live.problem != nil || journal.problem != nil || report.wroteToken || report.installedPlugin
-                || now >= nextQuestion
-            {
-                journal = await journalCheck()
+            let isDue = now >= nextQuestion || report.wroteToken || report.installedPlugin
+            if isDue || journal.problem != nil { journal = await journalCheck() }
+            if isDue {
                 live = await host.run { $0.live.ask($0.plugin) }
-                nextQuestion = clock.now() + settings.interval
+                // Sooner after a failure, but not so soon that all nodes together keep an ailing API server down.
+                let pause = live.problem == nil ? settings.interval : min(settings.interval, settings.tick * 3)
+                nextQuestion = clock.now() + pause
             }
             let checks = [machine] + report.checks + [journal, ReadinessCheck("api", problem: live.problem)]
             state.withLock { state in

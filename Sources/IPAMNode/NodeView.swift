@@ -10,7 +10,7 @@ import Synchronization
 package struct NodePod: Hashable, Sendable {
     package let fact: PodFact
 
-    package init(_ json: JSON) throws(JSONDecodingError) { fact = try PodFact(pod: json) }
+    package init(_ json: JSON) throws(JSONDecodingError) { fact = try PodFact(json) }
 }
 
 /// What the API server says about the node: stores that watchers keep equal to it.
@@ -67,18 +67,5 @@ package final class NodeView: Sendable {
         if !pods.hasSynced { return "the pods have not been listed yet" }
         let failing = failing.withLock { $0.sorted() }
         return failing.isEmpty ? nil : "the watch of the \(failing.joined(separator: " and of the ")) fails"
-    }
-}
-
-extension PodFact {
-    /// A Pod as the API server has it, whole.
-    package init(pod json: JSON) throws(JSONDecodingError) {
-        let metadata = try ObjectMetadata(try JSONFields(json))
-        let configHash = metadata.annotations["kubernetes.io/config.hash"]
-        let phase = json["status"]?["phase"]?.string
-        self =
-            phase == "Succeeded" || phase == "Failed"
-            ? .finished(uid: metadata.uid, configHash: configHash)
-            : .present(uid: metadata.uid, configHash: configHash)
     }
 }

@@ -47,7 +47,9 @@ struct LiveCheck {
     static let patience: Duration = .seconds(5)
     /// Between two questions about permissions, which do not change by themselves.
     static let permissionInterval: Duration = .seconds(300)
-    private static let verbs = ["create", "update", "patch", "delete"]
+    /// What an ADD and a DEL do.
+    private static let permissions: [(verb: String, resource: ResourceType)] =
+        ["create", "update", "patch", "delete"].map { ($0, .ipAllocations) } + [("get", .ipPools), ("get", .pods)]
     private static let accessReviews = ResourceType(
         group: "authorization.k8s.io", version: "v1", plural: "selfsubjectaccessreviews",
         kind: "SelfSubjectAccessReview", isNamespaced: false)
@@ -71,9 +73,10 @@ struct LiveCheck {
             _ = try client.list(.ipAllocations, options: ListOptions(limit: 1), deadline: now + Self.patience)
             if permittedUntil.map({ now < $0 }) == true { return Answer() }
             permittedUntil = nil
-            for verb in Self.verbs where try !isAllowed(verb, client, deadline: now + Self.patience) {
+            for (verb, resource) in Self.permissions
+            where try !isAllowed(verb, resource, client, deadline: now + Self.patience) {
                 return Answer(
-                    problem: "the plugin may not \(verb) ipallocations; the ClusterRoles of config/rbac grant it")
+                    problem: "the plugin may not \(verb) \(resource.plural); the ClusterRoles of config/rbac grant it")
             }
             permittedUntil = now + Self.permissionInterval
             return Answer()
@@ -83,13 +86,14 @@ struct LiveCheck {
         }
     }
 
-    private func isAllowed(_ verb: String, _ client: Client, deadline: Moment) throws(APIError) -> Bool {
+    private func isAllowed(
+        _ verb: String, _ resource: ResourceType, _ client: Client, deadline: Moment
+    ) throws(APIError) -> Bool {
         let review: JSON = [
             "apiVersion": .string(Self.accessReviews.apiVersion), "kind": .string(Self.accessReviews.kind),
             "spec": [
                 "resourceAttributes": [
-                    "group": .string(BerthAPI.group), "resource": .string(ResourceType.ipAllocations.plural),
-                    "verb": .string(verb),
+                    "group": .string(resource.group), "resource": .string(resource.plural), "verb": .string(verb),
                 ]
             ],
         ]

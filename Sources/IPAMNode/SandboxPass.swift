@@ -315,7 +315,7 @@ struct SandboxPass {
         do {
             let json = try Client(ledger.transport).get(
                 .pods, namespace: pod.namespace, name: pod.name, deadline: deadline)
-            return try PodFact(pod: json)
+            return try PodFact(json)
         } catch let error as APIError {
             if error.isNotFound { return .absent }
             throw .api(error, attempts: 1)

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2317
 
 failure_scenarios=(
-    runtime-restarts node-reboot apiserver-restart berth-killed partition agent-update expired-token
+    runtime-restarts node-reboot apiserver-restart berth-killed partition agent-update expired-token key-rotation
 )
 
 # churn PREFIX FILE: creates pods and deletes them, one after the other on the nodes in turn, until it is ended. Counts
@@ -199,6 +199,32 @@ scenario_expired_token() {
     await 60 'the releases that were owed' no_holder token-2
     audit
     end_pods token
+}
+
+# The API server signs tokens with another key, and accepts those of the old one for as long as they live.
+scenario_key_rotation() {
+    local pki=$dir/control-plane/pki
+    start_pods rotation 2
+    await_pods rotation
+    openssl genrsa -out "$pki/next.key" 2048 2>/dev/null
+    openssl rsa -in "$pki/next.key" -pubout -out "$pki/next.pub" 2>/dev/null
+    BERTH_APISERVER_FLAGS="--service-account-key-file=$pki/next.pub --service-account-signing-key-file=$pki/next.key" \
+        "$here/control-plane.sh" restart-apiserver "$dir/control-plane" >&2
+    await 60 'an ADD with a token of the old key' ask_status node-1
+    pod rotation-3 node-1 | kubectl create -f - >/dev/null
+    await_pods rotation
+    # The next agents get tokens of the new key.
+    kubectl --namespace berth-system rollout restart daemonset/berth-node >/dev/null
+    kubectl --namespace berth-system rollout status --timeout=120s daemonset/berth-node >/dev/null
+    pod rotation-4 node-2 | kubectl create -f - >/dev/null
+    await_pods rotation
+    audit
+    end_pods rotation
+    # Back to one key. The agents' tokens are of the one that is gone: their pods get others.
+    "$here/control-plane.sh" restart-apiserver "$dir/control-plane" >&2
+    kubectl --namespace berth-system rollout restart daemonset/berth-node >/dev/null
+    kubectl --namespace berth-system rollout status --timeout=120s daemonset/berth-node >/dev/null
+    await 60 'an ADD' ask_status node-1
 }
 
 no_agent() { [[ -z $(kubectl --namespace berth-system get pods -l app.kubernetes.io/component=node -o name) ]]; }
