@@ -348,7 +348,10 @@ start() {
     find_programs
     [[ ! -f $dir/env ]] || die "a cluster runs in $dir already"
     for name in "$bridge" "$vlan"; do
-        if ip link show "$name" >/dev/null 2>&1; then die "there is a bridge $name already: another cluster runs"; fi
+        if ip link show "$name" >/dev/null 2>&1; then
+            die "there is a bridge $name already: another cluster runs, which hack/cluster.sh stop ends; if none does:" \
+                "ip link delete $name"
+        fi
     done
     trap abandon EXIT
     save_sysctls
