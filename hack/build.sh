@@ -8,8 +8,9 @@
 #
 # They have a build folder of their own, .build/static, beside that of `swift build`. Fails when an executable is not
 # static or larger than its limit: in the plugin, one use of the whole of Foundation would add 40 MB. The paths of this
-# folder are kept out of the executables, so that two builds of one commit are equal to the byte, wherever they are made
-# with one version of the toolchain and of the libraries.
+# folder are kept out of the executables, and the compiler runs without randomised addresses, where the system allows it: it
+# otherwise orders a few instructions differently each time. Two builds of one commit in one folder, with one version of the
+# toolchain and of the libraries, are equal to the byte; in another folder the code of single functions can differ.
 
 set -euo pipefail
 # shellcheck source=hack/lib.sh
@@ -36,6 +37,8 @@ options=(
     -c release --scratch-path .build/static --static-swift-stdlib -Xswiftc -static-executable -Xlinker -s
     -Xswiftc -file-prefix-map -Xswiftc "$root=." -Xcc "-ffile-prefix-map=$root=."
 )
+fixed=()
+if setarch --addr-no-randomize true 2>/dev/null; then fixed=(setarch --addr-no-randomize); fi
 export BERTH_STATIC=1
 mkdir -p dist
 
@@ -43,7 +46,7 @@ mkdir -p dist
 build() {
     local product=$1 since=$SECONDS built kind bytes size
     say "building $product"
-    swift build "${options[@]}" --product "$product"
+    "${fixed[@]}" swift build "${options[@]}" --product "$product"
     built=$(swift build "${options[@]}" --show-bin-path)/$product
 
     kind=$(file --brief "$built")

@@ -9,7 +9,7 @@
 #
 # Each image holds static executables and nothing else: berth-controller has /berth-controller and runs as user 65532;
 # berth-node has /berth-node and the plugin /berth, and runs as root, because it installs files on the node. They are of
-# this machine's architecture. The times in them are that of the commit, so two builds of one commit have one digest.
+# this machine's architecture. The times in them are that of the commit, so two builds of one commit in one folder have one digest.
 #
 #   ctr --namespace k8s.io images import dist/images/berth-node-0.1.0-amd64.tar
 #   skopeo copy oci-archive:dist/images/berth-node-0.1.0-amd64.tar docker://registry.example/berth-node:0.1.0

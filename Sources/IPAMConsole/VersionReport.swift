@@ -60,7 +60,7 @@ package struct VersionReport: Hashable, Sendable, Report {
     /// The tag of an image, or the digest where it has none.
     package static func tag(ofImage image: String) -> String {
         let name = image.split(separator: "/", omittingEmptySubsequences: false).last.map(String.init) ?? image
-        let parts = name.split(separator: "@", maxSplits: 1).map(String.init)
+        let parts = name.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         if let colon = parts[0].firstIndex(of: ":") { return String(parts[0][parts[0].index(after: colon)...]) }
         return parts.count == 2 ? parts[1] : ""
     }

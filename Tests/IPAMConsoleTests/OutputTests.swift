@@ -86,6 +86,7 @@ import Testing
     @Test(arguments: [
         ("registry.example/berth/berth-node:0.1.0", "0.1.0"), ("localhost:5000/berth-node", ""),
         ("berth-node:0.1.0@sha256:ab", "0.1.0"), ("berth-node@sha256:ab", "sha256:ab"),
+        ("", ""), ("@", ""), (":", ""),
     ])
     func `The version of an image is its tag`(_ image: String, _ tag: String) {
         #expect(VersionReport.tag(ofImage: image) == tag)
