@@ -86,7 +86,8 @@ struct ReclaimTests {
                 // An ADD whose create takes its time, while its sandbox seems to be gone.
                 let gate = Gate()
                 proxy.when(.verb("create", "ipallocations.ipam.berth.dev"), .first(1), .hold(gate))
-                async let added = rig.node.add(sandbox, rig.node.configuration(pools: [pool]))
+                let patient = rig.node.configuration(pools: [pool], ipam: ["timeoutSeconds": 100])
+                async let added = rig.node.add(sandbox, patient)
                 try await gate.reached()
                 try await rig.kill(sandbox)
                 try await rig.waitForSentinel(pool: pool)
