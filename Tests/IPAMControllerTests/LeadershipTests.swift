@@ -85,7 +85,8 @@ extension ControllerTests {
                                 && $0.request.action?.resource.hasSuffix("ipam.berth.dev") == true
                         }
                         #expect(ledger.isEmpty, "\(ledger)")
-                        #expect(second.metric("berth_reclaimed_total{reason=\"PodDeleted\"}") == 2)
+                        // It is counted a moment after the ledger shows it.
+                        try await second.waitForMetric("berth_reclaimed_total{reason=\"PodDeleted\"}", 2)
                     }
                 }
             }
