@@ -19,12 +19,17 @@ extension AddressConfiguration {
     ///
     /// An IPPool's gateway makes the default route of its family. A gateway that stands beside an inline range does
     /// not, as in whereabouts, whose users write that route themselves or, on a second interface, do not want it.
-    func result(_ held: [HeldAddress]) -> CNIResult {
-        var routes = self.routes
+    ///
+    /// Routes that the pod asks for come first, for they are meant for it alone.
+    func result(_ claimed: ClaimedAddresses) -> CNIResult {
+        let held = claimed.held
+        var routes: [ResultRoute] = []
         func add(_ route: ResultRoute) {
             let isKnown = routes.contains { $0.dst == route.dst && $0.table == route.table }
             if !isKnown { routes.append(route) }
         }
+        for route in claimed.routes { add(ResultRoute(route)) }
+        for route in self.routes { add(route) }
         for route in held.flatMap(\.pool.routes) { add(ResultRoute(route)) }
         for pool in held.map(\.pool) where !pool.isInline {
             guard let gateway = pool.gateway, let everywhere = IPPrefix.everything(pool.family) else { continue }

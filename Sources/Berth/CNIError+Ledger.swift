@@ -14,6 +14,10 @@ extension CNIError {
             self.init(code: CNIError.tryAgainLater, message: "\(error)")
         case .poolUnusable:
             self.init(code: CNIError.poolUnusable, message: "\(error)")
+        case .annotation:
+            self.init(
+                code: CNIError.annotationRefused, message: "\(error)",
+                details: "correct the annotation; the container runtime tries again")
         case .exhausted:
             self.init(
                 code: CNIError.exhausted, message: "\(error)",

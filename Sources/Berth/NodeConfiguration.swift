@@ -2,6 +2,7 @@ import CNIProtocol
 import Glibc
 import IPAMAPI
 import IPAMLedger
+import IPAddressing
 import JSONText
 import KubernetesClient
 
@@ -18,6 +19,10 @@ struct NodeConfiguration: Equatable {
     var logFile: String?
     var logLevel: LogLevel
     var timeout: Duration
+    /// By which pools may select the node; nil: those that the kernel has.
+    var nodeAddresses: [IPAddress]?
+    /// Whether annotations of namespaces choose pools.
+    var heedsNamespaces = true
 
     /// - Parameters:
     ///   - ipam: The `ipam` section of the network configuration.
@@ -33,6 +38,10 @@ struct NodeConfiguration: Equatable {
             try checkNodeName(sources, environment)
             logLevel = try Self.logLevel(sources)
             timeout = .seconds(try Self.timeoutSeconds(sources))
+            nodeAddresses = try Self.nodeAddresses(sources)
+            for source in sources.reversed() {
+                if let heeds = try source.bool("namespaceAnnotations") { heedsNamespaces = heeds }
+            }
         } catch {
             if !isForRelease { throw error }
         }
@@ -125,6 +134,21 @@ struct NodeConfiguration: Equatable {
         return defaultTimeoutSeconds
     }
 
+    private static func nodeAddresses(_ sources: [Source]) throws(CNIError) -> [IPAddress]? {
+        for source in sources {
+            guard let texts = try source.strings("nodeAddresses") else { continue }
+            var addresses: [IPAddress] = []
+            for text in texts {
+                guard let address = IPAddress(text) else {
+                    throw source.invalid("nodeAddresses", "\"\(text)\" is no IP address")
+                }
+                addresses.append(address)
+            }
+            return addresses
+        }
+        return nil
+    }
+
     private static var hostName: String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }
@@ -163,6 +187,14 @@ private struct Source {
 
     func int(_ key: String) throws(CNIError) -> Int? {
         try decoding { () throws(JSONDecodingError) in try fields.int(key) }
+    }
+
+    func bool(_ key: String) throws(CNIError) -> Bool? {
+        try decoding { () throws(JSONDecodingError) in try fields.bool(key) }
+    }
+
+    func strings(_ key: String) throws(CNIError) -> [String]? {
+        try decoding { () throws(JSONDecodingError) in try fields.strings(key) }
     }
 
     /// For a value of the right type that cannot be used.

@@ -21,18 +21,19 @@ struct Plugin: CNIPlugin {
         var ledger = try ledger(node, request.trace, Self.connection(node))
         let order = ClaimOrder(
             attachment: request.attachment, pod: try request.args.pod, netns: Host.sandbox(request.netns),
-            demand: addresses.demand, staticAddresses: addresses.staticAddresses,
+            demand: addresses.demand, families: addresses.families, master: addresses.master,
+            heedsNamespace: node.heedsNamespaces, staticAddresses: addresses.staticAddresses,
             requested: request.requestedAddresses.map(\.address), startedAt: startedAt)
-        let held = try ledger.logged("ADD", order.attachment) { ledger throws(LedgerError) in
+        let claimed = try ledger.logged("ADD", order.attachment) { ledger throws(LedgerError) in
             try ledger.claim(order, deadlines: ClaimDeadlines(answer: deadline, startedAt: startedAt))
         }
         ledger.log.log(
             .info, "ADD",
             [
                 ("attachment", "\(order.attachment)"), ("pod", order.pod.map { "\($0.namespace)/\($0.name)" } ?? ""),
-                ("addresses", held.map { "\($0.address)" }.joined(separator: ",")),
+                ("addresses", claimed.held.map { "\($0.address)" }.joined(separator: ",")),
             ])
-        return addresses.result(held)
+        return addresses.result(claimed)
     }
 
     /// Releases, or writes down that there is something to release. A missing kubeconfig or an API server that does not
@@ -101,8 +102,8 @@ struct Plugin: CNIPlugin {
             let order = ClaimOrder(
                 attachment: Attachment(
                     networkName: request.configuration.name, containerID: "status", interface: "eth0"),
-                pod: nil, netns: nil, demand: addresses.demand, staticAddresses: addresses.staticAddresses,
-                startedAt: startedAt)
+                pod: nil, netns: nil, demand: addresses.demand, families: addresses.families, master: addresses.master,
+                staticAddresses: addresses.staticAddresses, startedAt: startedAt)
             try ledger.logged("STATUS", nil) { ledger throws(LedgerError) in
                 try ledger.rehearse(order, deadline: startedAt + node.timeout)
             }
@@ -145,7 +146,8 @@ struct Plugin: CNIPlugin {
         return Ledger(
             transport: transport, journal: journal, node: node.nodeName, machineID: machineID,
             log: PluginLog(level: node.logLevel, file: node.logFile, traceID: trace?.traceID),
-            isHostAddress: Host.owns, wallClock: { Int64(time(nil)) })
+            isHostAddress: Host.owns, nodeAddresses: { node.nodeAddresses ?? Host.addresses() },
+            wallClock: { Int64(time(nil)) })
     }
 }
 

@@ -88,11 +88,15 @@ extension CNIError {
     /// Remedy: the message names the object; correct it, or upgrade the plugin when a newer version wrote it.
     package static let ledgerMalformed = 106
 
+    /// An annotation of the pod or of its namespace cannot be understood, or names a pool that it may not.
+    /// Remedy: the message quotes the annotation; correct it.
+    package static let annotationRefused = 107
+
     /// Every code that the plugin answers with.
     package static let allCodes: Set<Int> = [
         incompatibleVersion, unsupportedField, containerUnknown, invalidEnvironment, inputOutput, undecodable,
         invalidConfiguration, tryAgainLater, notAvailable, notAvailableAndDegraded, poolUnusable, exhausted,
-        addressRefused, notHeld, forbidden, untrustedServer, ledgerMalformed,
+        addressRefused, notHeld, forbidden, untrustedServer, ledgerMalformed, annotationRefused,
     ]
 }
 

@@ -7,4 +7,14 @@ package enum AnnotationKey {
     package static let fencedNodeUID = "\(BerthAPI.group)/fenced-node-uid"
     /// On a pool: `true` lets it be deleted while it is in use.
     package static let forceDelete = "\(BerthAPI.group)/force-delete"
+
+    /// On a pod or a namespace: the pools to take addresses from, patterns in order of preference, joined by commas. This
+    /// and the following may end in `.` and the name of an interface, and then hold for that interface alone.
+    package static let pools = "\(BerthAPI.group)/pools"
+    /// On a pod: the addresses that it must get, joined by commas.
+    package static let addresses = "\(BerthAPI.group)/addresses"
+    /// On a pod or a namespace: the families to take, `IPv4` or `IPv6` or both, joined by commas.
+    package static let families = "\(BerthAPI.group)/families"
+    /// On a pod: routes to add to the result, as JSON in the form of a pool's `spec.routes`.
+    package static let routes = "\(BerthAPI.group)/routes"
 }

@@ -61,11 +61,16 @@ extension IPPool {
         package var cooldownSeconds: Int
         package var strategy: PoolStrategy
         package var disabled: Bool
+        /// No new claims, until the last holder is gone and the pool can be removed.
+        package var draining: Bool
+        /// Written as members of `spec` themselves.
+        package var selection: Selection
 
         package init(
             subnet: String, ranges: [String] = [], exclude: [String] = [], gateway: String? = nil,
             routes: [RouteSpec] = [], network: String = "", cooldownSeconds: Int = defaultCooldownSeconds,
-            strategy: PoolStrategy = .random, disabled: Bool = false
+            strategy: PoolStrategy = .random, disabled: Bool = false, draining: Bool = false,
+            selection: Selection = Selection()
         ) {
             self.subnet = subnet
             self.ranges = ranges
@@ -76,6 +81,8 @@ extension IPPool {
             self.cooldownSeconds = cooldownSeconds
             self.strategy = strategy
             self.disabled = disabled
+            self.draining = draining
+            self.selection = selection
         }
     }
 
@@ -122,6 +129,8 @@ extension IPPool.Spec {
         }
         strategy = try fields.choice("strategy") ?? .random
         disabled = try fields.bool("disabled") ?? false
+        draining = try fields.bool("draining") ?? false
+        selection = try IPPool.Selection(fields)
     }
 
     /// The member `spec` of an object. What has its default value is written, what is empty is not.
@@ -135,6 +144,8 @@ extension IPPool.Spec {
         json["cooldown"] = .string(DurationText.text(seconds: cooldownSeconds))
         json["strategy"] = .string(strategy.rawValue)
         json["disabled"] = .bool(disabled)
+        if draining { json["draining"] = true }
+        selection.add(to: &json)
         return json
     }
 }

@@ -62,5 +62,5 @@ extension Route {
 
 extension IPAddress {
     /// In fe80::/10 (RFC 4291 §2.5.6).
-    fileprivate var isLinkLocalIPv6: Bool { family == .v6 && value >> 118 == 0xFE80 >> 6 }
+    package var isLinkLocalIPv6: Bool { family == .v6 && value >> 118 == 0xFE80 >> 6 }
 }

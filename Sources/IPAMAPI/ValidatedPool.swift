@@ -24,6 +24,9 @@ package struct ValidatedPool: Hashable, Sendable {
     package let strategy: PoolStrategy
     /// Takes no new claims.
     package let isDisabled: Bool
+    /// Takes no new claims either: it is to become empty.
+    package let isDraining: Bool
+    package let selectors: PoolSelectors
     package let isBeingDeleted: Bool
     /// Hints, of whichever generation.
     package let status: IPPool.Status?
@@ -48,6 +51,8 @@ package struct ValidatedPool: Hashable, Sendable {
         cooldownSeconds = spec.cooldownSeconds
         strategy = spec.strategy
         isDisabled = spec.disabled
+        isDraining = spec.draining
+        selectors = try PoolSelectors(spec.selection)
         status = pool.status
         try Self.checkNames(pool)
 

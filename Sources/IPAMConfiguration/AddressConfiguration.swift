@@ -1,12 +1,17 @@
 package import CNIProtocol
 package import IPAMAPI
 package import IPAMEngine
-import IPAddressing
+package import IPAddressing
 import JSONText
 
-/// What the `ipam` section asks for: pools by name, or ranges in the form that whereabouts uses.
+/// What the `ipam` section asks for: pools by name, ranges in the form that whereabouts uses, or neither, which leaves
+/// the choice to annotations and to the default pools.
 package struct AddressConfiguration: Equatable {
     package var demand: PoolDemand
+    /// Nil: all that the pools have.
+    package var families: [IPFamily]?
+    /// The interface of the node that the main plugin works on, where the configuration names one.
+    package var master: String?
     package var staticAddresses: [StaticAddress] = []
     package var routes: [ResultRoute] = []
     package var dns: ResultDNS?
@@ -25,15 +30,22 @@ package struct AddressConfiguration: Equatable {
         case (false, true): demand = .named(try Self.checked(names, ipam))
         case (true, false): demand = .inline(ranges)
         case (true, true):
-            guard !staticAddresses.isEmpty else {
-                let near = Self.nearPools.first(where: ipam.has).map { "; \"\($0)\" is unknown" } ?? ""
+            if let near = Self.nearPools.first(where: ipam.has) {
                 throw CNIError(
                     invalid: ipam.error(
                         "pools",
-                        "missing\(near); name IPPools in order of preference, for example [\"blue-v4\", \"blue-v6\"]"))
+                        "missing; \"\(near)\" is unknown; name IPPools in order of preference, for example"
+                            + " [\"blue-v4\", \"blue-v6\"]"))
             }
-            demand = .inline([])
+            guard !ipam.has("pools") else {
+                throw CNIError(
+                    invalid: ipam.error(
+                        "pools", "is empty; name IPPools, or leave it out for annotations and default pools to decide"))
+            }
+            demand = staticAddresses.isEmpty ? .defaults : .inline([])
         }
+        families = try Self.families(ipam)
+        master = try? configuration.raw.string("master")
         try network.checkGateway(ipam, demand)
         try Self.checkPools(ranges.flatMap { $0 } + staticAddresses.map(\.pool), ipam)
         routes = try Self.routes(ipam)
@@ -57,16 +69,28 @@ package struct AddressConfiguration: Equatable {
         }
     }
 
-    private static func checked(_ names: [String], _ ipam: JSONFields) throws(CNIError) -> [String] {
+    private static func checked(_ names: [String], _ ipam: JSONFields) throws(CNIError) -> [NamePattern] {
+        var patterns: [NamePattern] = []
         for (index, name) in names.enumerated() {
-            guard BerthAPI.isValidPoolName(name) else {
+            let pattern = try? NamePattern(parsing: name)
+            guard let pattern, !pattern.isExact || BerthAPI.isValidPoolName(name) else {
                 throw CNIError(invalid: ipam.error("pools[\(index)]", "\"\(name)\" is not a name of an IPPool"))
             }
             guard names.firstIndex(of: name) == index else {
                 throw CNIError(invalid: ipam.error("pools[\(index)]", "\"\(name)\" is listed twice"))
             }
+            patterns.append(pattern)
         }
-        return names
+        return patterns
+    }
+
+    private static func families(_ ipam: JSONFields) throws(CNIError) -> [IPFamily]? {
+        let names = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.strings("families") }
+        guard let names, !names.isEmpty else { return nil }
+        guard let families = IPFamily.list(names) else {
+            throw CNIError(invalid: ipam.error("families", "must be \"IPv4\", \"IPv6\" or both, each once"))
+        }
+        return families
     }
 
     private static func routes(_ ipam: JSONFields) throws(CNIError) -> [ResultRoute] {

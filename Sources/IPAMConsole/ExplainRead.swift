@@ -35,7 +35,7 @@ extension ClusterReader {
         let sources: [NetworkSource]
         switch source {
         case .pools(let names):
-            sources = [NetworkSource(title: "pools \(names.joined(separator: ", ")) (--pools)", demand: .named(names))]
+            sources = [try NetworkSource(pools: names)]
         case .document(let document, let name):
             switch try NetworkSource.read(document, title: "configuration \(name)") {
             case .berth(let source): sources = [source]
@@ -44,19 +44,52 @@ extension ClusterReader {
         case .annotations: (sources, notes) = try annotated(json, key, notes)
         }
         let pools = Dictionary(try pools().map { ($0.name, $0) }) { $1 }
+        var parts: [ExplainReport.Part] = []
         var taken: [String: [IPAddress: AllocationState?]] = [:]
-        let networks = Set(sources.flatMap(\.poolNames).compactMap { pools[$0]?.pool.spec.network })
-        for network in networks.union(sources.flatMap(\.inlineNetworks)) {
-            taken[network] = Dictionary(try self.taken(network: network).map { ($0.address, $0.state) }) { $1 }
-        }
         var generator = SystemRandomNumberGenerator()
-        let parts = sources.map { source in
+        var facts = try facts(of: pod, json)
+        for source in sources {
+            (facts.interface, facts.network, facts.master) = (source.interface, source.network, source.master)
+            let request: PoolRequest
+            do throws(SelectionError) {
+                request = try PoolRequest(source.demand, families: source.families, facts: facts)
+            } catch {
+                parts.append(ExplainReport.Part(source, SelectionReasoning(slots: [], refusal: "\(error)")))
+                continue
+            }
+            for network in Set(pools.values.map(\.pool.spec.network)).union(source.inlineNetworks)
+            where taken[network] == nil {
+                taken[network] = Dictionary(try self.taken(network: network).map { ($0.address, $0.state) }) { $1 }
+            }
+            var asking = source
+            if asking.requested.isEmpty { asking.requested = request.addresses }
             let input = SelectionReasoning.Input(
-                demand: source.demand, staticAddresses: source.staticAddresses, requested: source.requested,
+                request: request, facts: facts, staticAddresses: asking.staticAddresses, requested: asking.requested,
                 pools: pools, taken: taken)
-            return ExplainReport.Part(source, SelectionReasoning(input, using: &generator))
+            parts.append(
+                ExplainReport.Part(
+                    asking, SelectionReasoning(input, using: &generator), level: request.levelText))
         }
         return ExplainReport(pod: key, parts: parts, held: try held(by: pod), notes: notes)
+    }
+
+    /// What pools may select the pod by.
+    private func facts(of pod: PodEntry, _ json: JSON) throws -> SelectionFacts {
+        func marks(_ object: JSON?) -> SelectionFacts.Marks {
+            let fields = object.flatMap { try? JSONFields($0) }
+            let metadata = fields.flatMap { try? ObjectMetadata($0) }
+            return .init(labels: metadata?.labels ?? [:], annotations: metadata?.annotations ?? [:])
+        }
+        var facts = SelectionFacts(
+            pod: .init(namespace: pod.key.namespace, name: pod.key.name, marks: marks(json)), node: pod.node)
+        facts.namespace = marks(try read(.namespaces, name: pod.key.namespace))
+        if !pod.node.isEmpty, let node = try read(.nodes, name: pod.node) {
+            facts.nodeLabels = marks(node).labels
+            facts.nodeAddresses = (node["status"]?["addresses"]?.array ?? []).compactMap {
+                $0["address"]?.string.flatMap { IPAddress($0) }
+            }
+        }
+        return facts
     }
 
     /// What the pod holds on its node.
@@ -84,6 +117,12 @@ extension ClusterReader {
             }
         }
         guard !wanted.isEmpty else {
+            if annotations?.object?.members.contains(where: { $0.name.hasPrefix(AnnotationKey.pools) }) == true {
+                notes.append(
+                    "The node's network configuration is not known; give it with --config. This is as if it named none."
+                )
+                return ([NetworkSource(title: "interface eth0", demand: .defaults)], notes)
+            }
             throw ConsoleError(
                 "the API does not say which network configuration pod \(key) gets: it has no annotation"
                     + " \(MultusNetwork.annotation)",
@@ -103,7 +142,7 @@ extension ClusterReader {
                 throw ConsoleError("\(title): spec.config is not JSON")
             }
             switch try NetworkSource.read(
-                document, title: title, name: network.name, requested: network.addresses)
+                document, title: title, name: network.name, interface: interface, requested: network.addresses)
             {
             case .berth(let source): sources.append(source)
             case .other(let what): notes.append("\(title) \(what), not from berth.")

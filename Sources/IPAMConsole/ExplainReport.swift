@@ -9,10 +9,13 @@ package struct ExplainReport: Hashable, Sendable, Report {
     package struct Part: Hashable, Sendable {
         package var source: NetworkSource
         package var reasoning: SelectionReasoning
+        /// What decides which pools are looked at: half a sentence. Empty where that is clear.
+        package var level: String
 
-        package init(_ source: NetworkSource, _ reasoning: SelectionReasoning) {
+        package init(_ source: NetworkSource, _ reasoning: SelectionReasoning, level: String = "") {
             self.source = source
             self.reasoning = reasoning
+            self.level = level
         }
     }
 
@@ -46,7 +49,9 @@ package struct ExplainReport: Hashable, Sendable, Report {
             if !part.source.requested.isEmpty {
                 text += ", asking for \(part.source.requested.map(\.description).joined(separator: ", "))"
             }
-            text += "\n" + part.reasoning.text(style)
+            text += "\n"
+            if !part.level.isEmpty { text += "  pools: \(part.level)\n" }
+            text += part.reasoning.text(style)
             if let refusal = part.reasoning.refusal {
                 text += "  \(style.apply(.red, to: "ADD fails")): \(refusal)\n"
             }
@@ -70,6 +75,7 @@ package struct ExplainReport: Hashable, Sendable, Report {
                 parts.map { part in
                     var json = part.reasoning.json
                     json["source"] = .string(part.source.title)
+                    if !part.level.isEmpty { json["level"] = .string(part.level) }
                     if !part.source.requested.isEmpty {
                         json["requested"] = .strings(part.source.requested.map(\.description))
                     }
@@ -85,5 +91,16 @@ package struct ExplainReport: Hashable, Sendable, Report {
         var seen: Set<String> = []
         return parts.flatMap(\.reasoning.slots).flatMap(\.considered).map(\.name)
             .filter { seen.insert($0).inserted }.map(ObjectText.pool)
+    }
+}
+
+extension PoolRequest {
+    /// Which level names the pools: half a sentence. Empty for the network configuration, which is shown anyway.
+    var levelText: String {
+        switch pools {
+        case .listed(let list) where list.source != .configuration: list.description
+        case .defaults: "the cluster's default pools (spec.default), for nobody names one"
+        case .listed, .inline: ""
+        }
     }
 }

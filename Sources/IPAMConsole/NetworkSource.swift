@@ -10,17 +10,43 @@ package struct NetworkSource: Hashable, Sendable {
     /// A whole phrase: `configuration blue.conf`, `NetworkAttachmentDefinition shop/blue (interface net1)`.
     package var title: String
     package var demand: PoolDemand
+    /// What the configuration says of families.
+    package var families: [IPFamily]?
+    /// The interface in the pod.
+    package var interface: String
+    /// The configuration's name.
+    package var network: String
+    /// The interface of the node that the main plugin works on.
+    package var master: String?
     package var staticAddresses: [StaticAddress]
     /// Addresses that the configuration, or the pod, asks for by name.
     package var requested: [IPAddress]
 
     package init(
-        title: String, demand: PoolDemand, staticAddresses: [StaticAddress] = [], requested: [IPAddress] = []
+        title: String, demand: PoolDemand, families: [IPFamily]? = nil, interface: String = "eth0",
+        network: String = "", master: String? = nil, staticAddresses: [StaticAddress] = [], requested: [IPAddress] = []
     ) {
         self.title = title
         self.demand = demand
+        self.families = families
+        self.interface = interface
+        self.network = network
+        self.master = master
         self.staticAddresses = staticAddresses
         self.requested = requested
+    }
+
+    /// As if a configuration listed pools.
+    package init(pools names: [String]) throws(ConsoleError) {
+        var patterns: [NamePattern] = []
+        for name in names {
+            do throws(PatternError) {
+                patterns.append(try NamePattern(parsing: name))
+            } catch {
+                throw ConsoleError("--pools: \(error)")
+            }
+        }
+        self.init(title: "pools \(names.joined(separator: ", ")) (--pools)", demand: .named(patterns))
     }
 
     /// What a configuration turned out to be.
@@ -35,9 +61,10 @@ package struct NetworkSource: Hashable, Sendable {
     /// - Parameters:
     ///   - json: The document.
     ///   - name: The network's name where the document has none, as Multus gives it that of its object.
+    ///   - interface: The one in the pod that it is for.
     ///   - requested: What the pod asks for; it counts before what the configuration says.
     package static func read(
-        _ json: JSON, title: String, name: String? = nil, requested: [IPAddress] = []
+        _ json: JSON, title: String, name: String? = nil, interface: String = "eth0", requested: [IPAddress] = []
     ) throws(ConsoleError) -> Reading {
         var plugin = json
         if let plugins = json["plugins"]?.array {
@@ -59,7 +86,8 @@ package struct NetworkSource: Hashable, Sendable {
             let configured = try configuration.requestedAddresses(CNIArgs()).map(\.address)
             return .berth(
                 NetworkSource(
-                    title: title, demand: addresses.demand, staticAddresses: addresses.staticAddresses,
+                    title: title, demand: addresses.demand, families: addresses.families, interface: interface,
+                    network: configuration.name, master: addresses.master, staticAddresses: addresses.staticAddresses,
                     requested: requested.isEmpty ? configured : requested))
         } catch let error as CNIError {
             let details = error.details.isEmpty ? "" : " (\(error.details))"
@@ -67,18 +95,6 @@ package struct NetworkSource: Hashable, Sendable {
         } catch {
             throw ConsoleError("\(title): \(error)")
         }
-    }
-
-    /// The pools that must be read to know what it gives.
-    package var poolNames: [String] {
-        var names: [String] = []
-        switch demand {
-        case .named(let list): names = list
-        case .inline(let elements): names = elements.flatMap { $0 }.map(\.poolName)
-        }
-        names += staticAddresses.map(\.pool.poolName)
-        var seen: Set<String> = []
-        return names.filter { seen.insert($0).inserted }
     }
 
     /// The networks of ranges that are written in the configuration: their pools may not exist yet.

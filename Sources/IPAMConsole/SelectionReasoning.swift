@@ -53,12 +53,13 @@ package struct SlotReasoning: Hashable, Sendable {
 
 /// What an ADD would do now, and why, as a pure function of what is known.
 ///
-/// It follows the plugin: the pools that may serve are brought into an order (``slots``), and each is asked in turn for a
-/// candidate (``CandidateSource``). Whoever chooses pools in another way, for example by labels, makes other slots and
-/// keeps the rest.
+/// It follows the plugin: the pools that may serve are brought into an order (`PoolSelection`), and each is asked in turn
+/// for a candidate (`CandidateSource`).
 package struct SelectionReasoning: Hashable, Sendable {
     package struct Input: Sendable {
-        package var demand: PoolDemand
+        package var request: PoolRequest
+        /// Of whom, as far as the API tells.
+        package var facts: SelectionFacts
         package var staticAddresses: [StaticAddress]
         package var requested: [IPAddress]
         package var pools: [String: PoolEntry]
@@ -66,10 +67,11 @@ package struct SelectionReasoning: Hashable, Sendable {
         package var taken: [String: [IPAddress: AllocationState?]]
 
         package init(
-            demand: PoolDemand, staticAddresses: [StaticAddress] = [], requested: [IPAddress] = [],
-            pools: [String: PoolEntry], taken: [String: [IPAddress: AllocationState?]]
+            request: PoolRequest, facts: SelectionFacts, staticAddresses: [StaticAddress] = [],
+            requested: [IPAddress] = [], pools: [String: PoolEntry], taken: [String: [IPAddress: AllocationState?]]
         ) {
-            self.demand = demand
+            self.request = request
+            self.facts = facts
             self.staticAddresses = staticAddresses
             self.requested = requested
             self.pools = pools
@@ -90,21 +92,20 @@ package struct SelectionReasoning: Hashable, Sendable {
 
     package init(_ input: Input, using generator: inout some RandomNumberGenerator) {
         slots = []
-        let groups = Self.groups(input)
-        let fatal = groups.flatMap(\.candidates).compactMap { candidate -> ConsideredPool? in
-            candidate.pool == nil ? ConsideredPool(candidate.name, .fatal, candidate.problem) : nil
+        var groups = Self.groups(input.staticAddresses, input.pools)
+        var problem: SelectionError?
+        if case .inline(let elements) = input.request.pools {
+            groups = Self.groups(elements, input.pools) + groups
+        } else {
+            let selection = PoolSelection(
+                input.request.list, input.request, pools: input.pools.mapValues(\.validated), facts: input.facts)
+            groups = Self.groups(selection) + groups
+            problem = selection.problem
         }
-        if !fatal.isEmpty {
-            slots = groups.map { group in
-                SlotReasoning(
-                    title: group.title,
-                    considered: group.candidates.map { candidate in
-                        candidate.pool == nil
-                            ? ConsideredPool(candidate.name, .fatal, candidate.problem)
-                            : ConsideredPool(candidate.name, .notNeeded, "the search ends before")
-                    }, outcome: .refused("a pool cannot be used"))
-            }
-            refusal = fatal.map { "IPPool \"\($0.name)\" \($0.reason)" }.joined(separator: "; ")
+        let fatal = groups.flatMap(\.candidates).filter { $0.pool == nil && $0.isNamed }.map(\.text)
+        if problem != nil || !fatal.isEmpty {
+            slots = groups.map(Self.ended)
+            refusal = problem.map { "\($0)" } ?? fatal.joined(separator: "; ")
             return
         }
         do throws(SlotPlanError) {
@@ -113,7 +114,7 @@ package struct SelectionReasoning: Hashable, Sendable {
                 slots.append(Self.reasoning(group, plan, input.taken, using: &generator))
             }
         } catch {
-            slots = groups.map(Self.refused)
+            slots = groups.map(Self.ended)
             refusal = "\(error)"
             return
         }
@@ -129,7 +130,11 @@ package struct SelectionReasoning: Hashable, Sendable {
         var name: String
         /// Nil when it cannot be used by anyone.
         var pool: ValidatedPool?
-        var problem: String
+        /// Why it is out: a predicate. Nil where it may serve.
+        var exclusion: String?
+        var isNamed = true
+
+        var text: String { "IPPool \"\(name)\" \(exclusion ?? "would serve")" }
     }
 
     /// What one address may come from.
@@ -139,89 +144,73 @@ package struct SelectionReasoning: Hashable, Sendable {
         var exact: IPAddress?
     }
 
-    private static func groups(_ input: Input) -> [Group] {
-        var groups: [Group] = []
-        switch input.demand {
-        case .named(let names):
-            let candidates = names.map { named($0, input.pools) }
-            // One that cannot be read has no family; it is shown with the first.
-            var families: [IPFamily] = []
-            for case let family? in candidates.map({ $0.pool?.family }) where !families.contains(family) {
-                families.append(family)
-            }
-            guard let first = families.first else { return [Group(title: "address", candidates: candidates)] }
-            for family in families {
-                groups.append(
-                    Group(
-                        title: "\(family)",
-                        candidates: candidates.filter { ($0.pool?.family ?? first) == family }))
-            }
-        case .inline(let elements):
-            for (index, element) in elements.enumerated() {
-                groups.append(
-                    Group(
-                        title: elements.count == 1 ? "range" : "range \(index + 1)",
-                        candidates: element.map { inline($0, input.pools) }))
-            }
+    private static func groups(_ selection: PoolSelection) -> [Group] {
+        let candidates = selection.considered.map {
+            Candidate(name: $0.name, pool: $0.pool, exclusion: $0.exclusion, isNamed: $0.isNamed)
         }
-        for fixed in input.staticAddresses {
-            groups.append(
-                Group(
-                    title: "static address \(fixed.address)", candidates: [inline(fixed.pool, input.pools)],
-                    exact: fixed.address))
+        // One that cannot be read has no family; it is shown with the first.
+        guard let first = selection.families.first else { return [Group(title: "address", candidates: candidates)] }
+        return selection.families.map { family in
+            Group(title: "\(family)", candidates: candidates.filter { ($0.pool?.family ?? first) == family })
         }
-        return groups
     }
 
-    private static func named(_ name: String, _ pools: [String: PoolEntry]) -> Candidate {
-        guard let entry = pools[name] else {
-            return Candidate(name: name, pool: nil, problem: "does not exist")
+    private static func groups(
+        _ elements: [[InlinePoolDefinition]], _ pools: [String: PoolEntry]
+    ) -> [Group] {
+        elements.enumerated().map { index, element in
+            Group(
+                title: elements.count == 1 ? "range" : "range \(index + 1)",
+                candidates: element.map { inline($0, pools) })
         }
-        switch entry.validated {
-        case .success(let pool): return Candidate(name: name, pool: pool, problem: "")
-        case .failure(let problem): return Candidate(name: name, pool: nil, problem: "is not valid: \(problem)")
+    }
+
+    private static func groups(_ fixed: [StaticAddress], _ pools: [String: PoolEntry]) -> [Group] {
+        fixed.map { fixed in
+            Group(
+                title: "static address \(fixed.address)", candidates: [inline(fixed.pool, pools)], exact: fixed.address)
         }
     }
 
     /// The plugin makes the pool of a range when it sees it first.
     private static func inline(_ definition: InlinePoolDefinition, _ pools: [String: PoolEntry]) -> Candidate {
         let name = definition.poolName
-        guard let entry = pools[name] else {
-            do throws(PoolProblem) {
-                return Candidate(name: name, pool: try ValidatedPool(definition.pool), problem: "")
-            } catch {
-                return Candidate(name: name, pool: nil, problem: "cannot be made: \(error)")
-            }
-        }
+        let entry = pools[name] ?? PoolEntry(definition.pool)
         guard definition.matches(entry.pool) else {
-            return Candidate(name: name, pool: nil, problem: "is not what the configuration describes: it was edited")
+            return Candidate(name: name, exclusion: "is not what the configuration describes: it was edited")
         }
-        return named(name, pools)
+        switch entry.validated {
+        case .success(let pool): return Candidate(name: name, pool: pool, exclusion: pool.refusal)
+        case .failure(let problem): return Candidate(name: name, exclusion: "is invalid: \(problem)")
+        }
     }
 
     /// - Throws: When a slot has no pool, or a requested address has no slot.
     private static func plans(_ groups: [Group], _ requested: [IPAddress]) throws(SlotPlanError) -> [SlotPlan] {
-        var plans: [SlotPlan] = []
-        for group in groups where group.exact == nil {
-            plans.append(
-                try SlotPlan.slot(
-                    from: group.candidates.compactMap(\.pool), family: group.candidates.first?.pool?.family))
+        func plan(_ group: Group) throws(SlotPlanError) -> SlotPlan {
+            let open = group.candidates.filter { $0.exclusion == nil }.compactMap(\.pool)
+            guard !open.isEmpty else { throw .noUsablePool(reasons: group.candidates.map(\.text)) }
+            return SlotPlan(pools: open)
         }
+        var plans: [SlotPlan] = []
+        for group in groups where group.exact == nil { plans.append(try plan(group)) }
         plans = try SlotPlan.assign(requested, to: plans)
         for group in groups {
             guard let exact = group.exact else { continue }
-            plans += try SlotPlan.assign([exact], to: [SlotPlan.slot(from: group.candidates.compactMap(\.pool))])
+            plans += try SlotPlan.assign([exact], to: [plan(group)])
         }
         return plans
     }
 
-    private static func refused(_ group: Group) -> SlotReasoning {
+    private static func ended(_ group: Group) -> SlotReasoning {
         SlotReasoning(
             title: group.title,
             considered: group.candidates.map { candidate in
-                let refusal = candidate.pool?.refusal
-                return ConsideredPool(
-                    candidate.name, refusal == nil ? .notNeeded : .skipped, refusal ?? "it could serve")
+                guard let exclusion = candidate.exclusion else {
+                    return ConsideredPool(candidate.name, .notNeeded, "it could serve")
+                }
+                let isFatal = candidate.pool == nil && candidate.isNamed
+                return ConsideredPool(candidate.name, isFatal ? .fatal : .skipped, exclusion)
             }, outcome: .refused("nothing is given"))
     }
 
@@ -235,11 +224,11 @@ package struct SelectionReasoning: Hashable, Sendable {
         var outcome: SlotReasoning.Outcome?
         var cooling: (address: IPAddress, pool: String)?
         for candidate in group.candidates {
-            guard let pool = candidate.pool else { continue }
-            if let refusal = pool.refusal {
-                considered.append(ConsideredPool(pool.name, .skipped, refusal))
+            if let exclusion = candidate.exclusion {
+                considered.append(ConsideredPool(candidate.name, .skipped, exclusion))
                 continue
             }
+            guard let pool = candidate.pool else { continue }
             if let exact = plan.exact, !pool.usable.contains(exact) {
                 considered.append(ConsideredPool(pool.name, .skipped, "cannot give the requested \(exact)"))
                 continue

@@ -10,12 +10,16 @@ package enum PoolCondition: String, Hashable, Sendable, CaseIterable {
     case exhausted = "Exhausted"
     /// Every allocation that names the pool is one of its own.
     case consistent = "Consistent"
+    /// Nobody has an address of it any more. Only of a pool that is being drained.
+    case drained = "Drained"
 }
 
 /// Counts a pool and writes its status.
 package enum PoolCensus {
     /// How many allocations a message names.
     static let maximumNamed = 5
+    /// How many holders that are left in a pool the condition Drained names.
+    static let maximumLeft = 32
 
     /// The status of a pool as the ledger has it. A pool that makes no sense gets one that says so.
     ///
@@ -40,8 +44,9 @@ package enum PoolCensus {
             occupancy: occupancy.map { IPPool.OccupancyWindow($0) }, reserved: pool.status?.reserved ?? [],
             observedGeneration: pool.generation,
             conditions: conditions(
-                [census.ready, census.exhausted, consistent(pool, index, census.tally)], pool.status,
-                generation: pool.generation, now: now))
+                [census.ready, census.exhausted, consistent(pool, index, census.tally)]
+                    + (pool.isDraining ? [drained(pool, index)] : []), pool.status, generation: pool.generation,
+                now: now))
     }
 
     private static func status(
@@ -109,10 +114,22 @@ package enum PoolCensus {
             "\(subject) the pool without being one of its own: \(list(strays.map(\.text)))")
     }
 
+    private static func drained(_ pool: ValidatedPool, _ index: LedgerIndex) -> Finding {
+        let holders = index.records(ofPool: pool.name).filter(\.isInUse).sorted { $0.address < $1.address }
+        guard !holders.isEmpty else {
+            return Finding(.drained, .true, "Empty", "nobody has an address of the pool; it can be removed")
+        }
+        let subject = holders.count == 1 ? "1 holder is left" : "\(holders.count) holders are left"
+        return Finding(
+            .drained, .false, "HoldersLeft",
+            "\(subject): \(list(holders.prefix(maximumLeft + 1).map(\.holderText), maximum: maximumLeft, of: holders.count))"
+        )
+    }
+
     /// A bounded list for a message.
-    static func list(_ texts: [String]) -> String {
-        let rest = texts.count - maximumNamed
-        return texts.prefix(maximumNamed).joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
+    static func list(_ texts: [String], maximum: Int = maximumNamed, of count: Int? = nil) -> String {
+        let rest = (count ?? texts.count) - maximum
+        return texts.prefix(maximum).joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
     }
 }
 
@@ -140,6 +157,7 @@ private struct Census {
             let rest = tally.total > 0 ? "; allocations that it waits for: \(tally.total)" : ""
             return .init(.ready, .false, "Deleting", "the pool is being deleted\(rest)")
         }
+        if pool.isDraining { return .init(.ready, .false, "Draining", "spec.draining is true") }
         if pool.isDisabled { return .init(.ready, .false, "Disabled", "spec.disabled is true") }
         if pool.usable.isEmpty {
             return .init(.ready, .false, "Reserved", "reservations (status.reserved) leave no address")

@@ -123,10 +123,10 @@ package enum PoolEdit {
 
 extension AllocationRecord {
     /// Somebody has the address, or it is kept for somebody. In cooldown nobody does.
-    fileprivate var isInUse: Bool { self.state != .cooling }
+    var isInUse: Bool { self.state != .cooling }
 
     /// `10.0.0.1 (shop/web-0 on n1)`
-    fileprivate var holderText: String {
+    var holderText: String {
         let holder: String =
             if let pod = self.pod {
                 "\(pod.namespace)/\(pod.name)"

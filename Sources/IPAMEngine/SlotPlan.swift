@@ -3,8 +3,11 @@ package import IPAddressing
 
 /// What the network configuration asks addresses from.
 package enum PoolDemand: Hashable, Sendable {
-    /// IPPools by name, in order of preference within each family: one address for each family that the list names.
-    case named([String])
+    /// IPPools by name or pattern, in order of preference within each family: one address for each family that the list
+    /// names.
+    case named([NamePattern])
+    /// It leaves the choice to annotations and to the default pools.
+    case defaults
     /// Ranges written in the configuration itself: one address for each element, each with its alternatives in order.
     case inline([[InlinePoolDefinition]])
 }
@@ -37,15 +40,14 @@ package struct SlotPlan: Hashable, Sendable {
 
 /// Why a request for addresses cannot be met, whatever is free.
 package enum SlotPlanError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// No pool of a family, or of an element of the configuration, can serve: each with its reason.
-    case noUsablePool(family: IPFamily?, reasons: [String])
+    /// No pool of an element of the configuration can serve: each with its reason.
+    case noUsablePool(reasons: [String])
     /// A requested address lies outside of every pool that could give it, or there is no slot left for it.
     case addressRefused(IPAddress, reason: String)
 
     package var description: String {
         switch self {
-        case .noUsablePool(let family, let reasons):
-            "no \(family.map { "\($0) " } ?? "")pool can serve: \(reasons.joined(separator: "; "))"
+        case .noUsablePool(let reasons): "no pool can serve: \(reasons.joined(separator: "; "))"
         case .addressRefused(let address, let reason):
             "the requested address \(address) cannot be given: \(reason)"
         }
@@ -53,28 +55,12 @@ package enum SlotPlanError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension SlotPlan {
-    /// One slot for each family that the pools name, each with its pools in their order.
-    ///
-    /// A pool that takes no new claims is passed over; a family of which no pool is left is an error, because a pod
-    /// that silently lacks a family is worse than one that waits.
-    package static func slots(forNamed pools: [ValidatedPool]) throws(SlotPlanError) -> [SlotPlan] {
-        var families: [IPFamily] = []
-        for pool in pools where !families.contains(pool.family) { families.append(pool.family) }
-        var slots: [SlotPlan] = []
-        for family in families {
-            slots.append(try slot(from: pools.filter { $0.family == family }, family: family))
-        }
-        return slots
-    }
-
-    /// One slot from alternatives, in their order.
-    package static func slot(
-        from pools: [ValidatedPool], family: IPFamily? = nil
-    ) throws(SlotPlanError) -> SlotPlan {
+    /// One slot from alternatives, in their order. A pool that takes no new claims is passed over.
+    package static func slot(from pools: [ValidatedPool]) throws(SlotPlanError) -> SlotPlan {
         let usable = pools.filter { $0.refusal == nil }
         guard !usable.isEmpty else {
             throw .noUsablePool(
-                family: family, reasons: pools.map { "IPPool \"\($0.name)\" \($0.refusal ?? "serves no one")" })
+                reasons: pools.map { "IPPool \"\($0.name)\" \($0.refusal ?? "serves no one")" })
         }
         return SlotPlan(pools: usable, closed: pools.filter { $0.refusal != nil })
     }
@@ -135,7 +121,7 @@ extension SlotPlan {
 
     private static func outside(_ address: IPAddress, _ slots: [SlotPlan]) -> String {
         let pools = slots.flatMap(\.pools)
-        guard !pools.isEmpty else { return "the network configuration names no pool" }
+        guard !pools.isEmpty else { return "there is no pool to take it from" }
         return pools.map { "IPPool \"\($0.name)\" (\($0.subnet)) \($0.reasonForLacking(address))" }
             .joined(separator: "; ")
     }
@@ -151,6 +137,7 @@ extension ValidatedPool {
     package var refusal: String? {
         if isBeingDeleted { return "is being deleted" }
         if isDisabled { return "is disabled (spec.disabled)" }
+        if isDraining { return "is being drained (spec.draining)" }
         if usable.isEmpty { return "has no usable address" }
         return nil
     }

@@ -10,6 +10,13 @@ package struct ClaimOrder: Sendable {
     package var pod: PodArguments?
     package var netns: SandboxNamespace?
     package var demand: PoolDemand
+    /// The families to give; nil: all that the pools of the deciding level have.
+    package var families: [IPFamily]?
+    /// The interface of the node that the main plugin works on, where the configuration names one.
+    package var master: String?
+    /// Whether annotations of the pod's namespace are looked at. Without them an ADD that names its pools makes one request
+    /// less.
+    package var heedsNamespace: Bool
     /// Addresses that the configuration gives to every attachment, beside those of the demand.
     package var staticAddresses: [StaticAddress]
     /// Addresses that were asked for by name, each to be given from one of the demand's slots.
@@ -19,12 +26,16 @@ package struct ClaimOrder: Sendable {
 
     package init(
         attachment: Attachment, pod: PodArguments?, netns: SandboxNamespace?, demand: PoolDemand,
+        families: [IPFamily]? = nil, master: String? = nil, heedsNamespace: Bool = true,
         staticAddresses: [StaticAddress] = [], requested: [IPAddress] = [], startedAt: Moment
     ) {
         self.attachment = attachment
         self.pod = pod
         self.netns = netns
         self.demand = demand
+        self.families = families
+        self.master = master
+        self.heedsNamespace = heedsNamespace
         self.staticAddresses = staticAddresses
         self.requested = requested
         self.startedAt = startedAt
@@ -39,30 +50,33 @@ package struct ClaimOrder: Sendable {
         return pools.filter { seen.insert($0).inserted }
     }
 
-    /// The names of all pools that the order needs, each once, in order.
-    var poolNames: [String] {
-        var names: [String] = []
-        if case .named(let named) = demand { names = named }
-        names += inlinePools.map(\.poolName)
+    /// Exact names of pools that the configuration lists, each once, in order; nil where only a LIST of all pools tells.
+    var listedPools: [String]? {
+        guard case .named(let patterns) = demand else { return demand == .defaults ? nil : [] }
+        guard patterns.allSatisfy(\.isExact) else { return nil }
         var seen: Set<String> = []
-        return names.filter { seen.insert($0).inserted }
+        return patterns.map(\.text).filter { seen.insert($0).inserted }
     }
 
-    /// The slots of the order, once its pools are read.
-    func slots(_ pools: [String: ValidatedPool]) throws(LedgerError) -> [SlotPlan] {
+    /// The slots of the order.
+    ///
+    /// - Parameters:
+    ///   - chosen: Those of the pools that were selected; nil where the configuration's own ranges serve.
+    ///   - inline: The pools of the configuration's ranges, by name.
+    ///   - asked: What the pod asks for by annotation. What the runtime asks for counts before it.
+    func slots(
+        _ chosen: [SlotPlan]?, inline: [String: ValidatedPool], asked: [IPAddress] = []
+    ) throws(LedgerError) -> [SlotPlan] {
         do throws(SlotPlanError) {
-            var slots: [SlotPlan] = []
-            switch demand {
-            case .named(let names):
-                slots = try SlotPlan.slots(forNamed: names.compactMap { pools[$0] })
-            case .inline(let elements):
+            var slots = chosen ?? []
+            if chosen == nil, case .inline(let elements) = demand {
                 for element in elements {
-                    slots.append(try SlotPlan.slot(from: element.compactMap { pools[$0.poolName] }))
+                    slots.append(try SlotPlan.slot(from: element.compactMap { inline[$0.poolName] }))
                 }
             }
-            slots = try SlotPlan.assign(requested, to: slots)
+            slots = try SlotPlan.assign(requested.isEmpty ? asked : requested, to: slots)
             for fixed in staticAddresses {
-                let slot = try SlotPlan.slot(from: [pools[fixed.pool.poolName]].compactMap { $0 })
+                let slot = try SlotPlan.slot(from: [inline[fixed.pool.poolName]].compactMap { $0 })
                 slots += try SlotPlan.assign([fixed.address], to: [slot])
             }
             try checkDistinct(slots)

@@ -1,4 +1,4 @@
-import IPAMAPI
+package import IPAMAPI
 import IPAMEngine
 import JSONText
 package import KubernetesCore
@@ -13,6 +13,19 @@ package struct ClaimDeadlines: Sendable {
     package init(answer: Moment, startedAt: Moment) {
         self.answer = answer
         claims = answer - (answer - startedAt) / 5
+    }
+}
+
+/// What an ADD returns.
+package struct ClaimedAddresses: Sendable {
+    /// In the order of the slots.
+    package var held: [HeldAddress]
+    /// What the pod adds to those of the pools.
+    package var routes: [Route]
+
+    package init(held: [HeldAddress], routes: [Route] = []) {
+        self.held = held
+        self.routes = routes
     }
 }
 
@@ -31,7 +44,7 @@ extension Ledger {
     /// - Errors: every one means that nothing was returned.
     package mutating func claim(
         _ order: ClaimOrder, deadlines: ClaimDeadlines
-    ) throws(LedgerError) -> [HeldAddress] {
+    ) throws(LedgerError) -> ClaimedAddresses {
         try ensureWhole(deadline: deadlines.claims)
         return try withOwedReleases(deadline: deadlines.claims) { ledger, freed throws(LedgerError) in
             try ledger.claimLocked(order, freed: freed, deadlines: deadlines)
@@ -62,7 +75,7 @@ extension Ledger {
 
     private mutating func claimLocked(
         _ order: ClaimOrder, freed: [FreedAddress], deadlines: ClaimDeadlines
-    ) throws(LedgerError) -> [HeldAddress] {
+    ) throws(LedgerError) -> ClaimedAddresses {
         let scope = JournalLock.Scope.attachment(digest: order.attachment.digest)
         let held = try journal.withLock(scope, until: deadlines.claims) { () throws(LedgerError) in
             try claimAlone(order, freed: freed, deadlines: deadlines)
@@ -74,11 +87,11 @@ extension Ledger {
     /// The claim proper, while no other ADD or DEL of the attachment is under way.
     private mutating func claimAlone(
         _ order: ClaimOrder, freed: [FreedAddress], deadlines: ClaimDeadlines
-    ) throws(LedgerError) -> [HeldAddress] {
+    ) throws(LedgerError) -> ClaimedAddresses {
         try refuseIfDeleted(order)
         let earlier = try earlierEntry(order.attachment.digest)
         let situation = try survey(order, leftover: earlier?.records ?? [], deadline: deadlines.claims)
-        var slots = try order.slots(situation.pools).map { plan in
+        var slots = situation.slots.map { plan in
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp)
         }
         // What an earlier ADD returned may be in use, and must cool whatever becomes of this one.
@@ -99,7 +112,8 @@ extension Ledger {
             slots[index].recall { rememberedScan($0, .everything, maximumAge: PoolScanner.memory) }
         }
         do throws(LedgerError) {
-            return try commit(&slots, entry: entry, carried: carried, order, deadlines: deadlines)
+            let held = try commit(&slots, entry: entry, carried: carried, order, deadlines: deadlines)
+            return ClaimedAddresses(held: held, routes: situation.routes)
         } catch {
             // What is in use only a DEL takes away.
             rollBack(
@@ -123,7 +137,7 @@ extension Ledger {
         _ order: ClaimOrder, freed: [FreedAddress], deadline: Moment
     ) throws(LedgerError) {
         let situation = try survey(order, leftover: [], deadline: deadline, isDryRun: true)
-        var slots = try order.slots(situation.pools).map { plan in
+        var slots = situation.slots.map { plan in
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp, isDryRun: true)
         }
         for index in slots.indices { slots[index].offer(freed) }

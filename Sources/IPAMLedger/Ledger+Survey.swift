@@ -1,5 +1,6 @@
 import IPAMAPI
 import IPAMEngine
+import IPAddressing
 import JSONText
 import KubernetesCore
 
@@ -7,59 +8,90 @@ extension Ledger {
     /// What an ADD must know before it may claim.
     struct Situation {
         var claimant: Claimant
-        var pools: [String: ValidatedPool]
+        /// One for each address.
+        var slots: [SlotPlan]
+        /// What the pod adds to the result.
+        var routes: [Route]
         /// Names from earlier ADDs: with a version where the attachment holds them, without one where a create may
         /// still be committed.
         var leftover: [JournalEntry.Record]
     }
 
-    /// Reads, in one round trip, the pod, every pool, and the names that an earlier ADD may have created.
+    /// Reads, in one round trip, the pod, its namespace, the pools, and the names that an earlier ADD may have created.
+    ///
+    /// One more is made only where an annotation names pools that were not read, a range needs its pool made, or a pool
+    /// selects by labels of the node that were not read a moment ago.
     func survey(
         _ order: ClaimOrder, leftover: [JournalEntry.Record], deadline: Moment, isDryRun: Bool = false
     ) throws(LedgerError) -> Situation {
-        let podRequests = order.pod.map { pod in
-            [APIRequest.get(.pods, namespace: pod.namespace, name: pod.name, metadataOnly: true)]
-        }
-        let names = order.poolNames
+        let inline = order.inlinePools
         let requests =
-            (podRequests ?? []) + names.map { APIRequest.get(.ipPools, name: $0) }
+            podRequests(order) + PoolShelf.requests(order.listedPools)
+            + inline.map { APIRequest.get(.ipPools, name: $0.poolName) }
             + leftover.map { APIRequest.get(.ipAllocations, name: $0.name) }
         var answers = ask(requests, deadline: deadline)[...]
 
         var claimant = Claimant(
             attachment: order.attachment, origin: .container, pod: nil, node: node, machineID: machineID)
+        var facts = SelectionFacts(
+            node: node, interface: order.attachment.interface, network: order.attachment.networkName,
+            master: order.master, isRehearsal: isDryRun)
         if let arguments = order.pod {
-            let found = try answers.removeFirst().unlessNotFound()
-            (claimant.origin, claimant.pod) = try identify(arguments, found)
-        }
-        var pools: [String: ValidatedPool] = [:]
-        let inline = Dictionary(uniqueKeysWithValues: order.inlinePools.map { ($0.poolName, $0) })
-        for name in names {
-            var found = try answers.removeFirst().unlessNotFound()
-            if found == nil, let definition = inline[name] {
-                found = try makeInlinePool(definition, deadline: deadline, isDryRun: isDryRun)
+            let pod = try metadata(answers.removeFirst().unlessNotFound(), "pod", arguments.name)
+            (claimant.origin, claimant.pod) = try identify(arguments, pod)
+            facts.pod = .init(namespace: arguments.namespace, name: arguments.name, marks: .init(pod))
+            if order.readsNamespace {
+                let namespace = try answers.removeFirst().unlessNotFound()
+                facts.namespace = .init(try metadata(namespace, "namespace", arguments.namespace))
             }
-            pools[name] = try validate(name, found, inline[name])
+        }
+        var shelf = PoolShelf()
+        try shelf.add(order.listedPools) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
+        var ranges: [String: ValidatedPool] = [:]
+        for definition in inline {
+            let found = try answers.removeFirst().unlessNotFound()
+            ranges[definition.poolName] = try self.inline(definition, found, deadline: deadline, isDryRun: isDryRun)
         }
         var remembered: [JournalEntry.Record] = []
         for record in leftover {
             let found = try answers.removeFirst().unlessNotFound()
             if let record = record.seen(found, by: claimant, now: transport.now()) { remembered.append(record) }
         }
-        return Situation(claimant: claimant, pools: pools, leftover: remembered)
+        let request = try selecting { () throws(SelectionError) in
+            try PoolRequest(order.demand, families: order.families, facts: facts)
+        }
+        let chosen = try choose(request, &facts, &shelf, deadline: deadline)
+        let slots = try order.slots(chosen, inline: ranges, asked: request.addresses)
+        for route in request.routes where !slots.contains(where: { $0.canReach(route) }) {
+            throw .annotation(
+                "annotation \(AnnotationKey.routes): no pool that may serve has \(route.gw.map { "\($0)" } ?? "the family")"
+                    + " of the route to \(route.dst) in its subnet")
+        }
+        return Situation(claimant: claimant, slots: slots, routes: request.routes, leftover: remembered)
+    }
+
+    private func podRequests(_ order: ClaimOrder) -> [APIRequest] {
+        guard let pod = order.pod else { return [] }
+        let get = APIRequest.get(.pods, namespace: pod.namespace, name: pod.name, metadataOnly: true)
+        guard order.readsNamespace else { return [get] }
+        return [get, .get(.namespaces, name: pod.namespace, metadataOnly: true)]
+    }
+
+    private func metadata(
+        _ found: JSON?, _ kind: String, _ name: String
+    ) throws(LedgerError) -> ObjectMetadata? {
+        guard let found else { return nil }
+        do throws(JSONDecodingError) {
+            return try ObjectMetadata(try JSONFields(found))
+        } catch {
+            throw .malformed(name: "\(kind) \(name)", problem: "\(error)")
+        }
     }
 
     private func identify(
-        _ arguments: PodArguments, _ found: JSON?
+        _ arguments: PodArguments, _ metadata: ObjectMetadata?
     ) throws(LedgerError) -> (AllocationOrigin, PodReference) {
         let name = "\(arguments.namespace)/\(arguments.name)"
-        let metadata = try found.map { json throws(LedgerError) in
-            do throws(JSONDecodingError) {
-                return try ObjectMetadata(try JSONFields(json))
-            } catch {
-                throw .malformed(name: "pod \(name)", problem: "\(error)")
-            }
-        }
         switch PodIdentity(arguments: arguments, found: metadata) {
         case .pod(let pod): return (.pod, pod)
         case .staticPod(let pod): return (.static, pod)
@@ -71,15 +103,17 @@ extension Ledger {
         }
     }
 
-    private func validate(
-        _ name: String, _ found: JSON?, _ inline: InlinePoolDefinition?
+    /// The pool of a range that the configuration spells out, made where there is none.
+    private func inline(
+        _ definition: InlinePoolDefinition, _ found: JSON?, deadline: Moment, isDryRun: Bool
     ) throws(LedgerError) -> ValidatedPool {
-        guard let found else {
-            throw .poolUnusable("IPPool \"\(name)\" does not exist; `kubectl get ippools` lists those that do")
-        }
+        var found = found
+        if found == nil { found = try makeInlinePool(definition, deadline: deadline, isDryRun: isDryRun) }
+        let name = definition.poolName
+        guard let found else { throw .poolUnusable("IPPool \"\(name)\" was deleted a moment ago") }
         do {
             let pool = try IPPool(found)
-            if let inline, !inline.matches(pool) {
+            guard definition.matches(pool) else {
                 throw LedgerError.poolUnusable(
                     "IPPool \"\(name)\" is not what the network configuration describes: it was edited, or its name"
                         + " belongs to another range; delete it or change the range")
@@ -108,6 +142,26 @@ extension Ledger {
         case .failure(let error):
             throw error
         }
+    }
+}
+
+extension ClaimOrder {
+    /// By its namespace a pod may choose its pools, and pools their pods.
+    var readsNamespace: Bool { pod != nil && (heedsNamespace || listedPools == nil) }
+}
+
+extension SlotPlan {
+    /// Whether a route can be added to the result: the kernel refuses a next hop that is not on-link.
+    func canReach(_ route: Route) -> Bool {
+        pools.contains { pool in
+            pool.family == route.dst.family && route.gw.map { pool.subnet.contains($0) || $0.isLinkLocalIPv6 } ?? true
+        }
+    }
+}
+
+extension SelectionFacts.Marks {
+    init(_ metadata: ObjectMetadata?) {
+        self.init(labels: metadata?.labels ?? [:], annotations: metadata?.annotations ?? [:])
     }
 }
 

@@ -12,13 +12,16 @@ package struct Ledger {
     package let log: any LedgerLog
     /// Whether an address is configured on this node itself, and so must never be given to a pod.
     let isHostAddress: @Sendable (IPAddress) -> Bool
+    /// The addresses by which pools may select this node. Asked only where one does.
+    let nodeAddresses: @Sendable () -> [IPAddress]
     /// Seconds since 1970-01-01 UTC. Only for the times that people read; decisions go by the transport's clock.
     let wallClock: @Sendable () -> Int64
     var generator = SystemRandomNumberGenerator()
 
     package init(
         transport: any Transport, journal: Journal, node: String, machineID: String, log: any LedgerLog,
-        isHostAddress: @escaping @Sendable (IPAddress) -> Bool, wallClock: @escaping @Sendable () -> Int64
+        isHostAddress: @escaping @Sendable (IPAddress) -> Bool,
+        nodeAddresses: @escaping @Sendable () -> [IPAddress] = { [] }, wallClock: @escaping @Sendable () -> Int64
     ) {
         self.transport = transport
         self.journal = journal
@@ -26,6 +29,7 @@ package struct Ledger {
         self.machineID = machineID
         self.log = log
         self.isHostAddress = isHostAddress
+        self.nodeAddresses = nodeAddresses
         self.wallClock = wallClock
     }
 

@@ -12,6 +12,8 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
     case deadline(String)
     /// A pool that the configuration names cannot serve.
     case poolUnusable(String)
+    /// An annotation of the pod or its namespace cannot be understood, or names a pool that it may not.
+    case annotation(String)
     /// No pool of a slot has an address left.
     case exhausted([PoolFill])
     /// A requested address cannot be given.
@@ -67,7 +69,9 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         switch self {
         case .api(let error, let attempts): attempts > 1 ? "\(error) (after \(attempts) attempts)" : "\(error)"
         case .deadline(let text): "deadline passed: \(text)"
-        case .poolUnusable(let text), .addressRefused(let text), .podChanged(let text), .notHeld(let text): text
+        case .poolUnusable(let text), .annotation(let text), .addressRefused(let text), .podChanged(let text),
+            .notHeld(let text):
+            text
         case .exhausted(let fills):
             "no address is free: \(fills.map(\.description).joined(separator: "; "))"
         case .deleted(let attachment): "\(attachment) was deleted while its ADD was under way"

@@ -21,7 +21,7 @@ import Testing
 
     @Test func `pools are taken in the order of the list`() throws {
         let configuration = try AddressConfiguration(try network(["pools": ["b", "a", "c"]]))
-        #expect(configuration.demand == .named(["b", "a", "c"]))
+        #expect(configuration.demand == .named(try ["b", "a", "c"].map { try NamePattern(parsing: $0) }))
         #expect(configuration.staticAddresses.isEmpty)
         #expect(configuration.dns == nil)
     }
@@ -29,8 +29,9 @@ import Testing
     /// An `ipam` section, and a part of the message that it must be refused with.
     private static let refused: [(ipam: String, fragment: String)] = [
         // Nothing to allocate from.
-        (#"{"type": "berth"}"#, "pools"),
-        (#"{"pools": []}"#, "pools"),
+        (#"{"pool": "a"}"#, "\"pool\" is unknown"),
+        (#"{"pools": []}"#, "is empty"),
+        (#"{"families": ["IPv5"]}"#, "families"),
         // Names that no pool can have.
         (#"{"pools": ["a", "a"]}"#, "listed twice"),
         (#"{"pools": ["../secrets"]}"#, "not a name"),
@@ -57,6 +58,13 @@ import Testing
         (#"{"addresses": [{"address": "10.0.0.5"}]}"#, "address"),
         (#"{"addresses": [{"address": "10.0.0.5/24", "gateway": "10.0.1.1"}]}"#, "gateway"),
     ]
+
+    @Test func `without pools and ranges annotations and default pools decide`() throws {
+        let configuration = try AddressConfiguration(try network(["families": ["IPv6", "IPv4"]]))
+        #expect(configuration.demand == .defaults)
+        #expect(configuration.families == [.v6, .v4])
+        #expect(try AddressConfiguration(try network(["pools": ["blue-*"]])).families == nil)
+    }
 
     @Test(arguments: refused)
     func `what makes no sense is an error that names the member`(ipam: String, fragment: String) throws {

@@ -19,8 +19,18 @@ import Testing
             version: ObjectVersion(uid: "u", resourceVersion: "1"))
     }
 
-    private func result(_ held: [HeldAddress], routes: JSON = []) throws -> CNIResult {
-        try AddressConfiguration(try network(["pools": ["p"], "routes": routes])).result(held)
+    private func result(_ held: [HeldAddress], routes: JSON = [], asked: [Route] = []) throws -> CNIResult {
+        try AddressConfiguration(try network(["pools": ["p"], "routes": routes]))
+            .result(ClaimedAddresses(held: held, routes: asked))
+    }
+
+    @Test func `routes of the pod come before those of the configuration and the pool`() throws {
+        let route = Route(dst: try IPPrefix(parsing: "10.9.0.0/16"), gw: try IPAddress(parsing: "10.0.0.9"))
+        let held = try held(
+            "10.0.0.7", .init(subnet: "10.0.0.0/22", routes: [.init(dst: "10.9.0.0/16", gw: "10.0.0.8")]))
+        let result = try result([held], routes: [["dst": "10.8.0.0/16"]], asked: [route])
+        #expect(result.routes.map(\.dst.description) == ["10.9.0.0/16", "10.8.0.0/16"])
+        #expect(result.routes.first?.gw == route.gw)
     }
 
     @Test func `addresses carry the subnet's prefix length and the gateway`() throws {

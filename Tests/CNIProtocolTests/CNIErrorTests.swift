@@ -9,9 +9,9 @@ struct CNIErrorTests {
             CNIError.invalidEnvironment, CNIError.inputOutput, CNIError.undecodable, CNIError.invalidConfiguration,
             CNIError.tryAgainLater, CNIError.notAvailable, CNIError.notAvailableAndDegraded, CNIError.poolUnusable,
             CNIError.exhausted, CNIError.addressRefused, CNIError.notHeld, CNIError.forbidden,
-            CNIError.untrustedServer, CNIError.ledgerMalformed,
+            CNIError.untrustedServer, CNIError.ledgerMalformed, CNIError.annotationRefused,
         ]
-        #expect(codes == [1, 2, 3, 4, 5, 6, 7, 11, 50, 51, 100, 101, 102, 103, 104, 105, 106])
+        #expect(codes == [1, 2, 3, 4, 5, 6, 7, 11, 50, 51, 100, 101, 102, 103, 104, 105, 106, 107])
         #expect(CNIError.allCodes == Set(codes))
     }
 

@@ -1,6 +1,7 @@
 import IPAMAPI
 import IPAddressing
 import JSONText
+import KubernetesClient
 import KubernetesCore
 import TestSupport
 import Testing
@@ -8,24 +9,77 @@ import Testing
 /// How many requests the plugin makes, and which of them side by side.
 @Suite("The request budget", .controlPlane, .timeLimit(.minutes(10)))
 struct ClaimBudgetTests {
-    @Test func `an ADD reads the pod beside the pool and then creates`() async throws {
-        try await ClaimBench.run { bench in
+    @Test(arguments: [false, true])
+    func `an ADD reads the pod beside the pool, and the namespace where it counts, and then creates`(
+        heedsNamespaces: Bool
+    ) async throws {
+        try await ClaimBench.run(settings: ["namespaceAnnotations": .bool(heedsNamespaces)]) { bench in
+            let reads = ["get ippools"] + (heedsNamespaces ? ["get namespaces"] : []) + ["get pods"]
             let pool = try await bench.makePool()
             let sandbox = try bench.node.newSandbox(pod: try await bench.newPod())
             let gate = Gate()
             bench.proxy.when(.method("GET"), .always, .hold(gate))
             let call = try bench.start("ADD", sandbox, pool)
-            try await gate.reached(2)
-            #expect(bench.proxy.log.verbs.sorted() == ["get ippools", "get pods"])
+            try await gate.reached(reads.count)
+            #expect(bench.proxy.log.verbs.sorted() == reads)
             gate.open()
             let added = try await call.outcome().checked()
-            #expect(Array(bench.proxy.log.verbs.dropFirst(2)) == ["create ipallocations"])
+            #expect(Array(bench.proxy.log.verbs.dropFirst(reads.count)) == ["create ipallocations"])
             #expect(added.addresses == bench.proxy.log.allocationNames("create"))
             #expect(Set(bench.proxy.log.map(\.request.connection)).count == 1)
         }
     }
 
-    @Test func `a dual-stack ADD reads three objects at once and creates two at once`() async throws {
+    @Test(arguments: [false, true])
+    func `an ADD that leaves the choice open lists the pools in the same round`(isPattern: Bool) async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            var configuration = bench.configuration([pool])
+            if isPattern {
+                configuration["ipam"]?["pools"] = .strings([pool.name + "*"])
+            } else {
+                configuration["ipam"]?["pools"] = nil
+                let (name, node) = (pool.name, bench.node.name)
+                _ = try await bench.controlPlane.withAdmin {
+                    try $0.patch(
+                        .ipPools, name: name, patch: .merge(["spec": ["default": true, "nodes": [.string(node)]]]),
+                        deadline: .soon)
+                }
+            }
+            let sandbox = try bench.node.newSandbox(pod: try await bench.newPod())
+            let gate = Gate()
+            bench.proxy.when(.method("GET"), .always, .hold(gate))
+            let call = try bench.node.runner.start(bench.node.call("ADD", sandbox, configuration))
+            try await gate.reached(3)
+            #expect(bench.proxy.log.verbs.sorted() == ["get namespaces", "get pods", "list ippools"])
+            gate.open()
+            try await call.outcome().checked()
+            #expect(Array(bench.proxy.log.verbs.dropFirst(3)) == ["create ipallocations"])
+            // From the server's cache.
+            let list = bench.proxy.log.first { $0.request.description.hasPrefix("list ippools") }
+            #expect(list?.request.queryValue("resourceVersion") == "0")
+        }
+    }
+
+    @Test func `pools of an annotation that were not read cost one round more`() async throws {
+        try await ClaimBench.run { bench in
+            let (listed, other) = (try await bench.makePool(), try await bench.makePool())
+            let pod = try await bench.controlPlane.makePod(
+                Subnets.next().name, node: bench.node.name, labels: [ControlPlane.testLabel: bench.label],
+                annotations: [AnnotationKey.pools: other.name])
+            let name = other.name
+            _ = try await bench.controlPlane.withAdmin {
+                try $0.patch(
+                    .ipPools, name: name, patch: .merge(["spec": ["allowPodSelection": true]]), deadline: .soon)
+            }
+            try await bench.add(try bench.node.newSandbox(pod: pod), listed).checked()
+            #expect(
+                bench.proxy.log.verbs.suffix(2) == ["get ippools", "create ipallocations"] && bench.proxy.log.count == 5
+            )
+        }
+    }
+
+    @Test func `a dual-stack ADD reads four objects at once and creates two at once`() async throws {
         try await ClaimBench.run { bench in
             let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
             let sandbox = try bench.node.newSandbox(pod: try await bench.newPod())
@@ -33,13 +87,13 @@ struct ClaimBudgetTests {
             bench.proxy.when(.method("GET"), .always, .hold(reads))
             bench.proxy.when(.create, .always, .hold(creates))
             let call = try bench.start("ADD", sandbox, v4, v6)
-            try await reads.reached(3)
-            #expect(bench.proxy.log.verbs.sorted() == ["get ippools", "get ippools", "get pods"])
+            try await reads.reached(4)
+            #expect(bench.proxy.log.verbs.sorted() == ["get ippools", "get ippools", "get namespaces", "get pods"])
             reads.open()
             try await creates.reached(2)
             creates.open()
             let added = try await call.outcome().checked()
-            #expect(bench.proxy.log.count == 5)
+            #expect(bench.proxy.log.count == 6)
             #expect(added.addresses.count == 2)
             #expect(Set(bench.proxy.log.map(\.request.connection)).count == 1)
         }

@@ -144,9 +144,14 @@ extension PluginRig {
         return node
     }
 
-    /// A pod on the rig's node.
-    func makePod(_ suffix: String = "pod", on node: TestNode? = nil) async throws -> TestPod {
-        let pod = try await controlPlane.makePod(subnets.name(suffix), node: (node ?? self.node).name)
+    /// A pod on the rig's node. Its namespace must exist.
+    func makePod(
+        _ suffix: String = "pod", namespace: String = "default", on node: TestNode? = nil,
+        labels: [String: String] = [:], annotations: [String: String] = [:]
+    ) async throws -> TestPod {
+        let pod = try await controlPlane.makePod(
+            subnets.name(suffix), namespace: namespace, node: (node ?? self.node).name, labels: labels,
+            annotations: annotations)
         made.withLock { $0.pods.append(pod) }
         return pod
     }

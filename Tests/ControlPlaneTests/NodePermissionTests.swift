@@ -36,7 +36,7 @@ struct NodePermissionTests {
         // The ledger: where the server has no ValidatingAdmissionPolicy, that of other nodes too.
         (berth("ipallocations"), "get list watch create update patch delete"),
         // Pools: to read one, and to make those of ranges in network configurations.
-        (berth("ippools"), "get create [list]"),
+        (berth("ippools"), "get list create"),
         (berth("ipreservations"), "[get] [list]"),
         (berth("ippools/status"), ""),
         (berth("ipallocations/status"), ""),
@@ -51,8 +51,8 @@ struct NodePermissionTests {
         (lease("kube-system"), ""),
         (lease("kube-node-lease"), ""),
         // Nothing else.
-        (Target(resource: "namespaces"), "[get]"),
-        (Target(resource: "nodes"), "[get]"),
+        (Target(resource: "namespaces"), "get"),
+        (Target(resource: "nodes"), "get"),
         (Target(resource: "nodes/status"), ""),
         (Target(resource: "secrets", namespace: "berth-system"), ""),
         (Target(resource: "secrets", namespace: "kube-system"), ""),

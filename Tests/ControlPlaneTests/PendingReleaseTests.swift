@@ -24,11 +24,12 @@ struct PendingReleaseTests {
                 func claim(_ attachment: IPAMAPI.Attachment) throws -> HeldAddress? {
                     let start = connection.now()
                     let order = ClaimOrder(
-                        attachment: attachment, pod: nil, netns: nil, demand: .named([pool.name]), startedAt: start)
+                        attachment: attachment, pod: nil, netns: nil,
+                        demand: .named([try NamePattern(parsing: pool.name)]), startedAt: start)
                     var ledger = try node.ledger(connection)
                     return try ledger.claim(
                         order, deadlines: ClaimDeadlines(answer: start + .seconds(30), startedAt: start)
-                    ).first
+                    ).held.first
                 }
 
                 let names = try attachments.map { try claim($0)?.name }

@@ -152,7 +152,8 @@ struct SeedWhereaboutsTests {
             }
             #expect(added.addresses.count == 2 && names.count == 2)
             let expected =
-                ["get pods default/\(rig.subnets.name("pod"))"] + pools.map { "get ippools.ipam.berth.dev \($0)" }
+                ["get pods default/\(rig.subnets.name("pod"))", "get namespaces default"]
+                + pools.map { "get ippools.ipam.berth.dev \($0)" }
                 + names.map { "create ipallocations.ipam.berth.dev \($0)" }
             #expect(proxy.log.map(\.request.description).sorted() == expected.sorted())
             #expect(Set(proxy.log.map(\.request.connection)).count == 1)

@@ -113,10 +113,12 @@ extension JSON {
         schemaFields().mapValues { $0["type"]?.string ?? "none" }
     }
 
-    /// The schema of each field, but not what every object has: apiVersion, kind, metadata.
+    /// The schema of each field, but not what every object has: apiVersion, kind, metadata. The members of a map count as
+    /// one, which is called `key`.
     func schemaFields(at path: FieldPath = "") -> [FieldPath: JSON] {
         var fields: [FieldPath: JSON] = path.isEmpty ? [:] : [path: self]
         if let items = self["items"] { fields.merge(items.schemaFields(at: "\(path)[]")) { $1 } }
+        if let values = self["additionalProperties"] { fields.merge(values.schemaFields(at: "\(path).key")) { $1 } }
         for member in self["properties"]?.object?.members ?? [] {
             if path.isEmpty, ["apiVersion", "kind", "metadata"].contains(member.name) { continue }
             fields.merge(member.value.schemaFields(at: path.isEmpty ? member.name : "\(path).\(member.name)")) { $1 }
@@ -143,6 +145,9 @@ extension JSON {
                 if path.isEmpty, ["apiVersion", "kind", "metadata"].contains(member.name) { continue }
                 let child = path.isEmpty ? member.name : "\(path).\(member.name)"
                 object[member.name] = member.value.schemaSample(at: child, samples: samples)
+            }
+            if let values = self["additionalProperties"] {
+                object["key"] = values.schemaSample(at: "\(path).key", samples: samples)
             }
             return object
         case "array":

@@ -1,6 +1,7 @@
 import IPAMAPI
 import IPAddressing
 import JSONText
+import KubernetesCore
 import Testing
 
 /// A kind, for the comparison of its schema with its Swift type.
@@ -47,7 +48,12 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         enumerations: [
             "spec.strategy": PoolStrategy.allCases.map(\.rawValue),
             "status.conditions[].status": Condition.Status.allCases.map(\.rawValue),
+            "spec.podSelector.matchExpressions[].operator": operators,
+            "spec.namespaceSelector.matchExpressions[].operator": operators,
+            "spec.nodeSelector.matchExpressions[].operator": operators,
         ])
+
+    private static let operators = LabelSelector.Requirement.Operator.allCases.map(\.rawValue)
 
     static let allocations = Self(
         plural: "ipallocations",

@@ -42,6 +42,12 @@ extension IPAllocation.Spec {
     }
 }
 
+extension LabelSelector {
+    /// Every field has a value. Of the members of a map the schema knows none by name: see `schemaFields`.
+    static let full = LabelSelector(
+        matchLabels: ["key": "value"], matchExpressions: [Requirement("tier", .isIn, ["web"])])
+}
+
 extension IPPool {
     /// Every field has a value that is not its default.
     static let full = IPPool(
@@ -53,7 +59,11 @@ extension IPPool {
                 RouteSpec(
                     dst: "10.0.0.0/8", gw: "10.19.123.253", mtu: 1400, advmss: 1360, priority: 7, table: 100, scope: 253
                 )
-            ], network: "red", cooldownSeconds: 90, strategy: .sequential, disabled: true),
+            ], network: "red", cooldownSeconds: 90, strategy: .sequential, disabled: true, draining: true,
+            selection: Selection(
+                isDefault: true, allowPodSelection: true, podSelector: .full, namespaceSelector: .full,
+                nodeSelector: .full, namespaces: ["shop"], nodes: ["n[1-3]"], interfaces: ["net*"], networks: ["blue"],
+                masters: ["eth1"], nodeSubnets: ["10.1.0.0/16"])),
         status: Status(
             capacity: 1000, allocated: 10, cooling: 3, held: 2, free: 985,
             occupancy: OccupancyWindow(first: "10.19.120.0", bitmap: [0xff, 0x03]), reserved: ["10.19.120.16/30"],

@@ -96,3 +96,5 @@ struct FixedGenerator: RandomNumberGenerator {
         return state
     }
 }
+
+func named(_ names: [String]) throws -> PoolDemand { .named(try names.map { try NamePattern(parsing: $0) }) }

@@ -5,21 +5,7 @@ import Testing
 @testable import IPAMEngine
 
 @Suite struct SlotPlanTests {
-    // MARK: Families
-
-    @Test func `each family that the pools name has one slot, in the order of their first mention`() throws {
-        let pools = [
-            try pool("fd00::/64", named: "six"), try pool("10.0.0.0/24", named: "four"),
-            try pool("fd01::/64", named: "six-b"), try pool("10.1.0.0/24", named: "four-b"),
-        ]
-        let slots = try SlotPlan.slots(forNamed: pools)
-        #expect(slots.map { $0.pools.map(\.name) } == [["six", "six-b"], ["four", "four-b"]])
-        #expect(slots.allSatisfy { $0.exact == nil })
-    }
-
-    @Test func `no pools make no slots`() throws {
-        #expect(try SlotPlan.slots(forNamed: []).isEmpty)
-    }
+    // MARK: Alternatives
 
     @Test func `a pool that takes no new claims is passed over`() throws {
         let pools = [
@@ -28,28 +14,21 @@ import Testing
             try pool("10.2.0.0/30", named: "full", status: reservingAll("10.2.0.0/30")),
             try pool("10.3.0.0/24", named: "on"),
         ]
-        #expect(try SlotPlan.slots(forNamed: pools).map { $0.pools.map(\.name) } == [["on"]])
         #expect(try SlotPlan.slot(from: pools).pools.map(\.name) == ["on"])
+        #expect(try SlotPlan.slot(from: pools).closed.map(\.name) == ["off", "going", "full"])
     }
 
-    @Test func `a family of which no pool is left is an error that gives each reason`() throws {
+    @Test func `alternatives of which none is left are an error that gives each reason`() throws {
         let pools = [
-            try pool("10.3.0.0/24", named: "on"), try pool("fd00::/64", named: "off", disabled: true),
+            try pool("fd00::/64", named: "off", disabled: true),
             try pool("fd01::/64", named: "going", disabled: true, deleted: true),
             try pool("fd02::/127", named: "full", status: reservingAll("fd02::/127")),
         ]
         let text = """
-            no IPv6 pool can serve: IPPool "off" is disabled (spec.disabled); IPPool "going" is being deleted; \
+            no pool can serve: IPPool "off" is disabled (spec.disabled); IPPool "going" is being deleted; \
             IPPool "full" has no usable address
             """
-        #expect(problem { try SlotPlan.slots(forNamed: pools) } == text)
-    }
-
-    @Test func `alternatives of which none is left are an error without a family`() throws {
-        let pools = [try pool("10.0.0.0/24", named: "off", disabled: true)]
-        #expect(
-            problem { try SlotPlan.slot(from: pools) }
-                == "no pool can serve: IPPool \"off\" is disabled (spec.disabled)")
+        #expect(problem { try SlotPlan.slot(from: pools) } == text)
     }
 
     // MARK: Requested addresses
@@ -124,7 +103,7 @@ import Testing
     @Test func `an address that is requested where nothing is given is refused`() throws {
         #expect(
             problem { try SlotPlan.assign(addresses("10.0.0.7"), to: []) }
-                == "the requested address 10.0.0.7 cannot be given: the network configuration names no pool")
+                == "the requested address 10.0.0.7 cannot be given: there is no pool to take it from")
     }
 
     // MARK: Names
@@ -142,9 +121,10 @@ import Testing
         "does not allow it (ranges, exclude, or a network, broadcast, multicast or loopback address)"
 
     private func dualStack() throws -> [SlotPlan] {
-        try SlotPlan.slots(forNamed: [
-            pool("10.0.0.0/24", named: "four"), pool("10.1.0.0/24", named: "four-b"), pool("fd00::/64", named: "six"),
-        ])
+        [
+            SlotPlan(pools: [try pool("10.0.0.0/24", named: "four"), try pool("10.1.0.0/24", named: "four-b")]),
+            SlotPlan(pools: [try pool("fd00::/64", named: "six")]),
+        ]
     }
 
     private func reservingAll(_ range: String) -> IPPool.Status {

@@ -89,10 +89,14 @@ extension ControlPlane {
     }
 
     /// Makes a namespace unless there is one of the name. It cannot be deleted again: that takes a controller manager.
-    package func makeNamespace(_ name: String, labels: [String: String] = [:]) async throws {
+    package func makeNamespace(
+        _ name: String, labels: [String: String] = [:], annotations: [String: String] = [:]
+    ) async throws {
         let object: JSON = [
             "apiVersion": "v1", "kind": "Namespace",
-            "metadata": ["name": .string(name), "labels": JSON(strings: labels)],
+            "metadata": [
+                "name": .string(name), "labels": JSON(strings: labels), "annotations": JSON(strings: annotations),
+            ],
         ]
         try await withAdmin { client in
             do throws(APIError) {

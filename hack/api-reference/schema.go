@@ -9,7 +9,8 @@ import (
 var known = map[string]bool{
 	"description": true, "type": true, "required": true, "properties": true, "items": true, "default": true,
 	"enum": true, "format": true, "anyOf": true, "pattern": true, "minimum": true, "maximum": true, "minLength": true,
-	"maxLength": true, "minItems": true, "maxItems": true, "additionalProperties": true, "nullable": true,
+	"maxLength": true, "minItems": true, "maxItems": true, "maxProperties": true, "additionalProperties": true,
+	"nullable":                 true,
 	"x-kubernetes-validations": true, "x-kubernetes-list-type": true, "x-kubernetes-list-map-keys": true,
 	"x-kubernetes-map-type": true, "x-kubernetes-int-or-string": true, "x-kubernetes-preserve-unknown-fields": true,
 }
@@ -68,6 +69,9 @@ func limits(schema mapping) []string {
 	}
 	if limit := between(schema, "minItems", "maxItems"); limit != "" {
 		say("%s items.", limit)
+	}
+	if limit := between(schema, "minProperties", "maxProperties"); limit != "" {
+		say("%s members.", limit)
 	}
 	if pattern := schema.text("pattern"); pattern != "" {
 		say("Pattern %s.", quoted([]string{pattern}))
