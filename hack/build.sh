@@ -6,11 +6,20 @@
 #   PRODUCT  berth, berth-controller, berth-node or kubectl-berth; by default berth, the CNI plugin
 #   --all    all four
 #
-# They have a build folder of their own, .build/static, beside that of `swift build`. Fails when an executable is not
-# static or larger than its limit: in the plugin, one use of the whole of Foundation would add 40 MB. The paths of this
-# folder are kept out of the executables, and the compiler runs without randomised addresses, where the system allows it: it
-# otherwise orders a few instructions differently each time. Two builds of one commit in one folder, with one version of the
-# toolchain and of the libraries, are equal to the byte; in another folder the code of single functions can differ.
+# Fails when an executable is not static or larger than its limit: in the plugin, one use of the whole of Foundation would
+# add 40 MB.
+#
+# Two builds of one commit are equal to the byte, whatever folder the checkout is in and whoever builds, with the same
+# toolchain in the same place, libraries of the system, and packages: those of a build are in its Package.resolved, which
+# another one can be given. The order of a few instructions depends on the addresses at which the compiler keeps its data,
+# and so on what its environment and its arguments are. Therefore it runs without randomised addresses, gets an environment
+# that is always the same (packages are fetched before, with that of the user), and sees the checkout as /usr/src, where it
+# is mounted for this process and its children alone. Where the system allows no such mount – it takes root, or user
+# namespaces for everyone – the script says so and builds in the checkout's own folder; these executables work as well, and
+# are equal to those of another build in that folder. There is no debug information: it would depend on the times of headers.
+#
+# The builds have folders of their own, beside that of `swift build`: .build/reproducible, and .build/static for those in
+# the checkout's own folder.
 
 set -euo pipefail
 # shellcheck source=hack/lib.sh
@@ -32,22 +41,59 @@ done
 ((${#products[@]} > 0)) || products=(berth)
 need swift file
 
+# A folder that every system has and nothing that is needed to build lies in.
+fixed_root=/usr/src
 cd "$root"
+if [[ $root != "$fixed_root" ]]; then
+    # Another user than root becomes root of a namespace, which may mount there, and then in a second one who they were.
+    private=(unshare --mount) again=()
+    if ((EUID != 0)); then
+        private+=(--map-root-user)
+        again=(unshare --user --map-user="$EUID" --map-group="$(id -g)")
+    fi
+    # Not canonicalised: the source stays this folder even if it lies below the one that it is mounted on.
+    private+=(sh -c "mount --no-canonicalize --rbind . $fixed_root && exec \"\$@\"" sh "${again[@]}")
+    if failure=$("${private[@]}" test -x "$fixed_root/hack/build.sh" 2>&1); then
+        say "building in $fixed_root, where this process alone sees the checkout"
+        exec "${private[@]}" "$fixed_root/hack/build.sh" "${products[@]}"
+    fi
+    say "not reproducible in another folder: the checkout cannot be mounted on $fixed_root for this process:" \
+        "${failure:-it is not seen there}"
+    scratch=.build/static
+else
+    scratch=.build/reproducible
+fi
+
 options=(
-    -c release --scratch-path .build/static --static-swift-stdlib -Xswiftc -static-executable -Xlinker -s
+    -c release --scratch-path "$scratch" --static-swift-stdlib -Xswiftc -static-executable -Xlinker -s
+    -debug-info-format none
     -Xswiftc -file-prefix-map -Xswiftc "$root=." -Xcc "-ffile-prefix-map=$root=."
 )
-fixed=()
-if setarch --addr-no-randomize true 2>/dev/null; then fixed=(setarch --addr-no-randomize); fi
+steady=()
+if setarch --addr-no-randomize true 2>/dev/null; then
+    steady=(setarch --addr-no-randomize)
+else
+    say 'not reproducible: addresses of processes stay randomised here'
+fi
 export BERTH_STATIC=1
-mkdir -p dist
+# The locks of swift build are in here, named after the path of the build folder, which all checkouts share.
+export TMPDIR=$root/$scratch/temporary
+mkdir -p dist "$TMPDIR" "$scratch/home"
+# Where the toolchain is, whatever starts it: swiftly needs the environment of its user.
+toolchain=$(swift -print-target-info | sed -n 's|.*"runtimeResourcePath": *"\(.*\)/lib/swift\(_static\)\{0,1\}".*|\1|p')
+[[ -x $toolchain/bin/swift ]] || die "swift does not say where it is: $toolchain"
+steady+=(
+    env -i "PATH=$toolchain/bin:/usr/local/bin:/usr/bin:/bin" "HOME=$root/$scratch/home" "TMPDIR=$TMPDIR"
+    BERTH_STATIC=1 LC_ALL=C.UTF-8
+)
+swift package --scratch-path "$scratch" resolve
 
 # build PRODUCT
 build() {
     local product=$1 since=$SECONDS built kind bytes size
     say "building $product"
-    "${fixed[@]}" swift build "${options[@]}" --product "$product"
-    built=$(swift build "${options[@]}" --show-bin-path)/$product
+    "${steady[@]}" swift build "${options[@]}" --product "$product"
+    built=$("${steady[@]}" swift build "${options[@]}" --show-bin-path)/$product
 
     kind=$(file --brief "$built")
     [[ $kind == *'statically linked'* || $kind == *static-pie* ]] || die "$built is not static: $kind"

@@ -9,7 +9,8 @@
 #
 # Each image holds static executables and nothing else: berth-controller has /berth-controller and runs as user 65532;
 # berth-node has /berth-node and the plugin /berth, and runs as root, because it installs files on the node. They are of
-# this machine's architecture. The times in them are that of the commit, so two builds of one commit in one folder have one digest.
+# this machine's architecture. The times in them are that of the commit, and the executables are those of hack/build.sh, so
+# that two builds of one commit have one digest; its --help says what they must have in common.
 #
 #   ctr --namespace k8s.io images import dist/images/berth-node-0.1.0-amd64.tar
 #   skopeo copy oci-archive:dist/images/berth-node-0.1.0-amd64.tar docker://registry.example/berth-node:0.1.0
@@ -40,7 +41,8 @@ while (($# > 0)); do
 done
 
 cd "$root"
-need umoci tar sha256sum
+need tar sha256sum
+type -P umoci >/dev/null || die 'umoci is not on PATH; hack/setup.sh --with-nodes installs it'
 version=$(sed -n 's/.*text = "\(.*\)"/\1/p' Sources/IPAMAPI/ProductVersion.swift)
 case $(uname -m) in
     x86_64) architecture=amd64 ;;
