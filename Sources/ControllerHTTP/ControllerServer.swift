@@ -45,7 +45,7 @@ package struct ListenAddress: Hashable, Sendable {
 /// Guarantees: connections, bodies and times are bounded, see `ServerLimits`. A certificate that `CertificateSource` is
 /// given shows on the next connection.
 ///
-/// Errors: `run` throws when an address cannot be bound.
+/// Errors: `run` throws `ListenError` when an address cannot be bound.
 package struct ControllerServer: Service {
     package enum Listener: String, Hashable, Sendable, CaseIterable {
         case probes, webhook
@@ -106,18 +106,23 @@ package struct ControllerServer: Service {
     package func run() async throws {
         let limits = configuration.limits
         let http = HTTP1Channel.Configuration(idleTimeout: limits.idle.timeAmount, httpDecoderConfiguration: .berth)
-        var services: [any Service] = [
-            application(.probes, probes, configuration.probes, limits.probeConnections, .http1(configuration: http))
+        var services = [
+            ListeningService(
+                listener: .probes, address: configuration.probes,
+                server: application(
+                    .probes, probes, configuration.probes, limits.probeConnections, .http1(configuration: http)))
         ]
         if let webhook {
             services.append(
-                application(
-                    .webhook, webhook.admission, configuration.webhook, limits.webhookConnections,
-                    HTTPServerBuilder { responder in
-                        RenewableTLSChannel(
-                            base: HTTP1Channel(responder: responder, configuration: http),
-                            certificates: webhook.certificates)
-                    }))
+                ListeningService(
+                    listener: .webhook, address: configuration.webhook,
+                    server: application(
+                        .webhook, webhook.admission, configuration.webhook, limits.webhookConnections,
+                        HTTPServerBuilder { responder in
+                            RenewableTLSChannel(
+                                base: HTTP1Channel(responder: responder, configuration: http),
+                                certificates: webhook.certificates)
+                        })))
         }
         try await ServiceGroup(configuration: .init(services: services, logger: quietLogger)).run()
     }
@@ -146,6 +151,40 @@ package struct ControllerServer: Service {
         var logger = logger
         logger.logLevel = max(logger.logLevel, .warning)
         return logger
+    }
+}
+
+/// An address cannot be listened on: usually another program has the port.
+package struct ListenError: Error, Hashable, CustomStringConvertible {
+    package var listener: ControllerServer.Listener
+    package var address: ListenAddress
+    /// What the system says.
+    package var code: Int32
+
+    package init(_ listener: ControllerServer.Listener, _ address: ListenAddress, code: Int32) {
+        self.listener = listener
+        self.address = address
+        self.code = code
+    }
+
+    package var description: String {
+        "cannot listen on port \(address.port) of \(address.host) for \(listener.rawValue): "
+            + String(cString: strerror(code))
+    }
+}
+
+/// Says of an error of the system which address it is about.
+private struct ListeningService: Service {
+    let listener: ControllerServer.Listener
+    let address: ListenAddress
+    let server: any Service
+
+    func run() async throws {
+        do {
+            try await server.run()
+        } catch let error as IOError {
+            throw ListenError(listener, address, code: error.errnoCode)
+        }
     }
 }
 

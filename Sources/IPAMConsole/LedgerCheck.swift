@@ -89,7 +89,11 @@ package enum LedgerCheck {
             return make(
                 .sameAddressTwice, "its spec names the address of allocation \(right), which exists: delete this one")
         }
-        return make(.wrongName, "its spec names another address; it locks nothing: an allocation of it is \(right)")
+        let effect =
+            AllocationName(objectName: name) == nil
+            ? "its name is not that of an address, so it keeps none"
+            : "the address of its name counts as taken, and that of its spec can be given"
+        return make(.wrongName, "\(effect): an allocation of the address in its spec is called \(right)")
     }
 
     private static func findings(about entry: LedgerEntry, _ picture: ClusterPicture) -> [Finding] {

@@ -40,6 +40,8 @@ package final class PoolLifeReconciler: Reconciler {
             unused.withLock { $0[name] = nil }
             return .whenChanged
         }
+        // Before the first list every pool looks as if nobody used it.
+        guard view.allocations.hasSynced else { return .after(.seconds(1)) }
         let metadata = object.value.metadata
         let isUsed = view.withIndex { $0.tally(ofPool: name).total > 0 }
         if metadata.isBeingDeleted {

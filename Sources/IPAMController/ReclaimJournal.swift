@@ -26,8 +26,9 @@ package struct ReclaimJournal: Sendable {
         tell("reclaimed an address", record, reason.rawValue, ReclaimMessage.released(record, reason))
     }
 
-    func fenced(_ record: AllocationRecord, _ reason: ReclaimReason) {
-        tell("fenced an address", record, "Fenced", ReclaimMessage.fenced(record, reason), isWarning: true)
+    func fenced(_ record: AllocationRecord, _ reason: ReclaimReason, lease: String?) {
+        tell(
+            "fenced an address", record, "Fenced", ReclaimMessage.fenced(record, reason, lease: lease), isWarning: true)
     }
 
     func unfenced(_ record: AllocationRecord) {

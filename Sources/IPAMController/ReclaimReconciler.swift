@@ -113,7 +113,7 @@ package final class ReclaimReconciler: Reconciler {
         case .prove: return try await prove(object)
         case .fence(let nodeUID):
             return settled(try await writer.fence(object, nodeUID: nodeUID)) {
-                journal.fenced(record, reason(of: record))
+                journal.fenced(record, reason(of: record), lease: agentLease(node: record.node))
             }
         case .unfence:
             return settled(try await writer.unfence(object)) { journal.unfenced(record) }
@@ -127,6 +127,10 @@ package final class ReclaimReconciler: Reconciler {
                 journal.released(record, reason, after: since.map { writer.client.clock.now() - $0 } ?? .zero)
             }
         }
+    }
+
+    private func agentLease(node: String) -> String? {
+        view.agentSilence(node: node).map { _ in "\(settings.agentNamespace)/\(node)" }
     }
 
     private func reason(of record: AllocationRecord) -> ReclaimReason {

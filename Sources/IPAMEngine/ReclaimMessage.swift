@@ -7,8 +7,13 @@ package enum ReclaimMessage {
         "reclaimed \(subject(record)): \(reason.explanation)"
     }
 
-    package static func fenced(_ record: AllocationRecord, _ reason: ReclaimReason) -> String {
-        "fenced \(subject(record)): \(reason.explanation), and the node does not report"
+    /// - Parameter lease: That of the node's agent, `NAMESPACE/NAME`; nil where the node has none. With one it is the
+    ///   agent that does not report for the machine, also when the kubelet does.
+    package static func fenced(_ record: AllocationRecord, _ reason: ReclaimReason, lease: String?) -> String {
+        let silence =
+            lease.map { "the node does not report: Lease \($0) of its agent is stale, or another machine's" }
+            ?? "the node does not report"
+        return "fenced \(subject(record)): \(reason.explanation), and \(silence)"
     }
 
     package static func unfenced(_ record: AllocationRecord) -> String {

@@ -221,7 +221,10 @@ struct ControllerServerTests {
                 probes: ProbeEndpoint(metrics: MetricsRegistry()) { [] },
                 admission: AdmissionEndpoint { _ in .allowed() }, certificates: CertificateSource(),
                 logger: Self.quiet)
-            await #expect(throws: (any Error).self) { try await second.run() }
+            let error = await #expect(throws: ListenError.self) { try await second.run() }
+            #expect(
+                error.map { "\($0)" }
+                    == "cannot listen on port \(running.probes) of 127.0.0.1 for probes: Address already in use")
         }
     }
 }

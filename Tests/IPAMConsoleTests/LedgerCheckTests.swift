@@ -55,10 +55,22 @@ import Testing
         #expect(found(picture([try entry("10.9.0.7")], pools: [pool("blue", IPPool.Spec(subnet: "no"))])) == [])
     }
 
-    @Test func `An object whose name is not its address locks nothing`() throws {
+    @Test func `An object whose name is not its address keeps the address of its name alone`() throws {
         let wrong = UnreadableAllocation(
             name: "10.0.0.7", problem: "spec.address", address: IPAddress("10.0.0.8"), pool: "blue")
         #expect(found(picture(unreadable: [wrong])) == ["WrongName 10.0.0.7"])
+        #expect(
+            LedgerCheck.findings(in: picture(unreadable: [wrong])).map(\.message) == [
+                "the address of its name counts as taken, and that of its spec can be given: an allocation of the"
+                    + " address in its spec is called 10.0.0.8"
+            ])
+        let nameless = UnreadableAllocation(
+            name: "mine", problem: "spec.address", address: IPAddress("10.0.0.8"), pool: "blue")
+        #expect(
+            LedgerCheck.findings(in: picture(unreadable: [nameless])).map(\.message) == [
+                "its name is not that of an address, so it keeps none: an allocation of the address in its spec is"
+                    + " called 10.0.0.8"
+            ])
         // There is an allocation of the address beside it.
         #expect(found(picture([try entry("10.0.0.8")], unreadable: [wrong])) == ["SameAddressTwice 10.0.0.7"])
         let junk = UnreadableAllocation(name: "10.0.0.9", problem: "spec.state: missing")

@@ -14,8 +14,12 @@ import Testing
             ReclaimMessage.released(try record("fd00::1", network: "red", origin: .static), .nodeDeleted)
                 == "reclaimed fd00::1 in network red of static pod shop/web-0 on node n1: the node is deleted")
         #expect(
-            ReclaimMessage.fenced(try record("10.0.0.1", origin: .container, pod: nil), .podFinished)
+            ReclaimMessage.fenced(try record("10.0.0.1", origin: .container, pod: nil), .podFinished, lease: nil)
                 == "fenced 10.0.0.1 of a container on node n1: the pod has finished, and the node does not report")
+        #expect(
+            ReclaimMessage.fenced(pod, .podDeleted, lease: "berth-system/n1")
+                == "fenced 10.0.0.1 of pod shop/web-0 on node n1: the pod is deleted, and the node does not report:"
+                + " Lease berth-system/n1 of its agent is stale, or another machine's")
         #expect(
             ReclaimMessage.marked(pod, .podReplaced)
                 == "marked 10.0.0.1 of pod shop/web-0 on node n1 for the node agent: another pod has its name")
