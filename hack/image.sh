@@ -70,7 +70,9 @@ image() {
         [[ -x dist/$program ]] || die "dist/$program is missing; hack/build.sh makes it"
         install -m 755 "dist/$program" "$work/programs/$program"
         touch -d "@$epoch" "$work/programs/$program"
-        umoci insert --image "$layout:$version" --history.created "$created" \
+        # Root's, whoever builds: umoci would keep the builder's ID otherwise.
+        umoci insert --uid-map "0:$EUID:1" --gid-map "0:$(id -g):1" --image "$layout:$version" \
+            --history.created "$created" \
             --history.created_by "hack/image.sh: /$program" "$work/programs/$program" "/$program"
     done
     umoci config --image "$layout:$version" --no-history --created "$created" --os linux --architecture "$architecture" \
