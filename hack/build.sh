@@ -10,8 +10,8 @@
 # add 40 MB.
 #
 # Two builds of one commit are equal to the byte, whatever folder the checkout is in and whoever builds, with the same
-# toolchain in the same place, libraries of the system, and packages: those of a build are in its Package.resolved, which
-# another one can be given. The order of a few instructions depends on the addresses at which the compiler keeps its data,
+# toolchain in the same place, libraries of the system, number of processors (an argument of the compiler), and packages:
+# those of a build are in its Package.resolved, which another one can be given. The order of a few instructions depends on the addresses at which the compiler keeps its data,
 # and so on what its environment and its arguments are. Therefore it runs without randomised addresses, gets an environment
 # that is always the same (packages are fetched before, with that of the user), and sees the checkout as /usr/src, where it
 # is mounted for this process and its children alone. Where the system allows no such mount – it takes root, or user
