@@ -7,4 +7,6 @@ package enum AnnotationKey {
     package static let fencedNodeUID = "\(BerthAPI.group)/fenced-node-uid"
     /// On a pool: `true` lets it be deleted while it is in use.
     package static let forceDelete = "\(BerthAPI.group)/force-delete"
+    /// On a pod: the purpose whose reserved addresses it may be given, see ``IPReservation``.
+    package static let purpose = "\(BerthAPI.group)/purpose"
 }

@@ -68,6 +68,9 @@ extension SlotPlan {
     }
 
     /// One slot from alternatives, in their order.
+    ///
+    /// While one of them has addresses for the purpose that the claimant names, the others are no alternative: the
+    /// claimant is to have one of those.
     package static func slot(
         from pools: [ValidatedPool], family: IPFamily? = nil
     ) throws(SlotPlanError) -> SlotPlan {
@@ -76,7 +79,9 @@ extension SlotPlan {
             throw .noUsablePool(
                 family: family, reasons: pools.map { "IPPool \"\($0.name)\" \($0.refusal ?? "serves no one")" })
         }
-        return SlotPlan(pools: usable, closed: pools.filter { $0.refusal != nil })
+        let isForPurpose = usable.contains { $0.purpose != nil }
+        func isOpen(_ pool: ValidatedPool) -> Bool { pool.refusal == nil && (!isForPurpose || pool.purpose != nil) }
+        return SlotPlan(pools: pools.filter(isOpen), closed: pools.filter { !isOpen($0) })
     }
 
     /// Gives each requested address an open slot that has a pool for it: the first one, unless another address has
@@ -160,6 +165,9 @@ extension ValidatedPool {
         if address.family != family { return "is of family \(family)" }
         if !subnet.contains(address) { return "does not contain it" }
         if address == gateway { return "has it as its gateway" }
+        if let purpose, configured.contains(address) {
+            return "has not reserved it for the purpose \"\(purpose)\" (status.reservedFor)"
+        }
         if configured.contains(address) { return "keeps it for a reservation (status.reserved)" }
         return "does not allow it (ranges, exclude, or a network, broadcast, multicast or loopback address)"
     }

@@ -271,7 +271,8 @@ struct ClaimSlot: Sendable {
             .exhausted(
                 sources[openSources].map { source in
                     LedgerError.PoolFill(
-                        pool: source.pool.name, poolUID: source.pool.uid, counts: source.counts, own: source.ownCount)
+                        pool: source.pool.name, poolUID: source.pool.uid, counts: source.counts, own: source.ownCount,
+                        purpose: source.pool.purpose)
                 }))
     }
 

@@ -28,25 +28,29 @@ extension Ledger {
 
         var claimant = Claimant(
             attachment: order.attachment, origin: .container, pod: nil, node: node, machineID: machineID)
+        var purpose: String?
         if let arguments = order.pod {
             let found = try answers.removeFirst().unlessNotFound()
             (claimant.origin, claimant.pod) = try identify(arguments, found)
+            purpose = try self.purpose(of: arguments, found)
         }
-        var pools: [String: ValidatedPool] = [:]
+        var pools: [IPPool] = []
         let inline = Dictionary(uniqueKeysWithValues: order.inlinePools.map { ($0.poolName, $0) })
         for name in names {
             var found = try answers.removeFirst().unlessNotFound()
             if found == nil, let definition = inline[name] {
                 found = try makeInlinePool(definition, deadline: deadline, isDryRun: isDryRun)
             }
-            pools[name] = try validate(name, found, inline[name])
+            pools.append(try read(name, found, inline[name]))
         }
         var remembered: [JournalEntry.Record] = []
         for record in leftover {
             let found = try answers.removeFirst().unlessNotFound()
             if let record = record.seen(found, by: claimant, now: transport.now()) { remembered.append(record) }
         }
-        return Situation(claimant: claimant, pools: pools, leftover: remembered)
+        let ruled = try enforceReservations(on: pools, purpose: purpose, deadline: deadline)
+        return Situation(
+            claimant: claimant, pools: Dictionary(uniqueKeysWithValues: zip(names, ruled)), leftover: remembered)
     }
 
     private func identify(
@@ -71,9 +75,9 @@ extension Ledger {
         }
     }
 
-    private func validate(
+    private func read(
         _ name: String, _ found: JSON?, _ inline: InlinePoolDefinition?
-    ) throws(LedgerError) -> ValidatedPool {
+    ) throws(LedgerError) -> IPPool {
         guard let found else {
             throw .poolUnusable("IPPool \"\(name)\" does not exist; `kubectl get ippools` lists those that do")
         }
@@ -84,7 +88,7 @@ extension Ledger {
                     "IPPool \"\(name)\" is not what the network configuration describes: it was edited, or its name"
                         + " belongs to another range; delete it or change the range")
             }
-            return try ValidatedPool(pool)
+            return pool
         } catch let error as LedgerError {
             throw error
         } catch {

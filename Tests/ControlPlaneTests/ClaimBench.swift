@@ -70,7 +70,8 @@ struct ClaimBench: Sendable {
 
     /// Makes a pool of so many addresses.
     func makePool(
-        _ family: IPFamily = .v4, size: Int = 20, cooldown: String = "10s", strategy: PoolStrategy = .random
+        _ family: IPFamily = .v4, size: Int = 20, cooldown: String = "10s", strategy: PoolStrategy = .random,
+        isCompiled: Bool = true
     ) async throws -> ClaimPool {
         let subnets = Subnets.next()
         let address = family == .v4 ? subnets.address4 : subnets.address6
@@ -90,6 +91,7 @@ struct ClaimBench: Sendable {
         _ = try await controlPlane.withAdmin {
             try $0.create(.ipPools, name: pool.name, object: object, deadline: .soon)
         }
+        if isCompiled { try await controlPlane.compileNothing(into: pool.name) }
         return pool
     }
 
@@ -240,6 +242,7 @@ struct ClaimBench: Sendable {
                     capacity: pool.addresses.count, allocated: pool.addresses.count - free.count - cooling,
                     cooling: cooling, held: 0, free: free.count,
                     occupancy: IPPool.OccupancyWindow(first: pool.first, bitmap: bitmap),
+                    reservedGeneration: metadata.generation,
                     observedGeneration: generation ?? metadata.generation)
                 var object = json
                 object["status"] = status.json
