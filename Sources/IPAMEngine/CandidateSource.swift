@@ -182,6 +182,7 @@ package struct CandidateSource: Sendable {
     package mutating func recall(_ scan: PoolScan) { recalled = scan.free }
 
     package func next(using generator: inout some RandomNumberGenerator) -> Choice {
+        guard !pool.usable.isEmpty else { return .exhausted }
         if let address = offered.free.first(where: { !struck.contains($0) }) { return .address(address) }
         if let scan {
             let free = scan.free.filter { !struck.contains($0) && pool.usable.contains($0) }

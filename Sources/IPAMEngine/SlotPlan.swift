@@ -70,18 +70,21 @@ extension SlotPlan {
     /// One slot from alternatives, in their order.
     ///
     /// While one of them has addresses for the purpose that the claimant names, the others are no alternative: the
-    /// claimant is to have one of those.
+    /// claimant is to have one of those. Pools of which all is reserved make a slot too, where there are no others: what
+    /// is held of them already stays held, and for anybody else they are exhausted.
     package static func slot(
         from pools: [ValidatedPool], family: IPFamily? = nil
     ) throws(SlotPlanError) -> SlotPlan {
-        let usable = pools.filter { $0.refusal == nil }
+        var usable = pools.filter { $0.refusal == nil }
+        if usable.isEmpty { usable = pools.filter { !$0.isBeingDeleted && !$0.isDisabled } }
         guard !usable.isEmpty else {
             throw .noUsablePool(
                 family: family, reasons: pools.map { "IPPool \"\($0.name)\" \($0.refusal ?? "serves no one")" })
         }
         let isForPurpose = usable.contains { $0.purpose != nil }
-        func isOpen(_ pool: ValidatedPool) -> Bool { pool.refusal == nil && (!isForPurpose || pool.purpose != nil) }
-        return SlotPlan(pools: pools.filter(isOpen), closed: pools.filter { !isOpen($0) })
+        if isForPurpose { usable.removeAll { $0.purpose == nil } }
+        let open = Set(usable.map(\.uid))
+        return SlotPlan(pools: usable, closed: pools.filter { !open.contains($0.uid) })
     }
 
     /// Gives each requested address an open slot that has a pool for it: the first one, unless another address has

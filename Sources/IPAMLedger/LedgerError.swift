@@ -50,6 +50,7 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         }
 
         package var description: String {
+            guard counts.usable > 0 else { return "IPPool \"\(pool)\": every address is reserved" }
             let usable = counts.usable == .max ? "more than 2^127" : String(counts.usable)
             let noun = counts.usable == 1 ? "address" : "addresses"
             let owned =

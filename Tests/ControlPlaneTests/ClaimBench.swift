@@ -278,7 +278,7 @@ struct ClaimPool: Hashable, Sendable {
 extension ControlPlane {
     static let testLabel = "test.berth.dev/bench"
 
-    /// Deletes the pods, pools and config maps of a bench, and the allocations of these pools.
+    /// Deletes the pods, pools, reservations and config maps of a bench, and the allocations of these pools.
     func cleanUp(_ label: String) async throws {
         try await withAdmin { client in
             let selector = "\(Self.testLabel)=\(label)"
@@ -289,6 +289,7 @@ extension ControlPlane {
                 try client.deleteAll(.ipAllocations, "\(LabelKey.pool) in (\(names.joined(separator: ",")))")
                 try client.deleteAll(.ipPools, selector)
             }
+            try client.deleteAll(.ipReservations, selector)
             try client.deleteAll(.pods, namespace: "default", selector)
             try client.deleteAll(.configMaps, namespace: "default", selector)
         }

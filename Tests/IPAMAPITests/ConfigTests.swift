@@ -17,7 +17,7 @@ import Testing
             (
                 "rbac/plugin.yaml",
                 [
-                    "ipam.berth.dev/ippools: get",
+                    "ipam.berth.dev/ippools: get", "ipam.berth.dev/ipreservations: list",
                     "ipam.berth.dev/ipallocations: get list create update patch delete", "/pods: get",
                 ]
             ),
