@@ -43,7 +43,14 @@ extension ClusterReader {
             }
         case .annotations: (sources, notes) = try annotated(json, key, notes)
         }
-        let pools = Dictionary(try pools().map { ($0.name, $0) }) { $1 }
+        let purpose = json["metadata"]?["annotations"]?[AnnotationKey.purpose]?.string
+        if let purpose {
+            notes.append(
+                ValidatedReservation.isPurpose(purpose)
+                    ? "It names the purpose \"\(purpose)\", and gets what is reserved for it where there is any."
+                    : "ADD fails: annotation \(AnnotationKey.purpose): \(ValidatedReservation.purposeProblem(purpose))")
+        }
+        let pools = Dictionary(try ruledPools().map { ($0.name, PoolEntry($0.pool, purpose: purpose)) }) { $1 }
         var taken: [String: [IPAddress: AllocationState?]] = [:]
         let networks = Set(sources.flatMap(\.poolNames).compactMap { pools[$0]?.pool.spec.network })
         for network in networks.union(sources.flatMap(\.inlineNetworks)) {
