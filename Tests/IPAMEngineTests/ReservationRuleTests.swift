@@ -103,6 +103,31 @@ func plainPool(_ subnet: String, named name: String = "blue", network: String = 
         #expect(found.reservedFor == [IPPool.PurposeRanges(purpose: "a", ranges: ["10.0.0.1-10.0.0.6"])])
     }
 
+    @Test(arguments: 1...UInt64(50))
+    func `of any reservations, each address is whose it should be`(seed: UInt64) throws {
+        var generator = SplitMix64(seed: seed)
+        let reservations = (0..<Int.random(in: 0...6, using: &generator)).map { _ in
+            let first = Int.random(in: 0...15, using: &generator)
+            let purpose = ["dns", "egress", "ntp", nil].randomElement(using: &generator) ?? nil
+            return reservation(["10.0.0.\(first)-\(Int.random(in: first...15, using: &generator))"], purpose: purpose)
+        }
+        let pool = plainPool("10.0.0.0/27")
+        let found = ReservationRule(reservations, pool: pool).applied(to: pool)
+        let nobody = try ValidatedPool(found)
+        for host in 1...30 {
+            let address = try address("10.0.0.\(host)")
+            let over = reservations.filter { $0.v4.contains(address) }
+            #expect(nobody.usable.contains(address) == over.isEmpty, "\(address)")
+            for purpose in ["dns", "egress", "ntp"] {
+                let isOwn = !over.isEmpty && over.allSatisfy { $0.purpose == purpose }
+                let served = try ValidatedPool(found, purpose: purpose)
+                // Who has addresses of a purpose gets these alone, otherwise what everybody gets.
+                let isGiven = served.purpose == nil ? over.isEmpty : isOwn
+                #expect(served.usable.contains(address) == isGiven, "\(address) for \(purpose)")
+            }
+        }
+    }
+
     // MARK: Mistakes
 
     @Test func `of a reservation with mistakes, what can be read is reserved`() {
