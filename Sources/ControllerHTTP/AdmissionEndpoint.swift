@@ -1,12 +1,14 @@
 import KubernetesCore
 
-/// The validating webhook for pools: `POST /validate-ippools` with an AdmissionReview of admission.k8s.io/v1.
+/// The validating webhook for pools and reservations: `POST /validate-ippools` or `/validate-ipreservations` with an
+/// AdmissionReview of admission.k8s.io/v1, which says itself what it is about.
 ///
 /// Whatever is not such a question is answered with 400 and the reason in plain text, which the API server shows in its
 /// own error; a body over the limit with 413, another path with 404, another method with 405. A question that could not
 /// be decided in time is answered with 503.
 package struct AdmissionEndpoint: Endpoint {
     package static let path = "/validate-ippools"
+    package static let paths = [path, "/validate-ipreservations"]
     /// An object in etcd has at most 1.5 MiB, and a review holds two.
     package static let maximumBody = 3 << 20
 
@@ -25,7 +27,7 @@ package struct AdmissionEndpoint: Endpoint {
     }
 
     package func admit(_ head: RequestHead) -> Admittance {
-        guard head.path == Self.path else { return .reply(.notFound) }
+        guard Self.paths.contains(head.path) else { return .reply(.notFound) }
         guard head.method == "POST" else { return .reply(.methodNotAllowed(["POST"])) }
         guard Self.isJSON(head.contentType) else {
             let found = head.contentType.map { $0.debugDescription } ?? "none"

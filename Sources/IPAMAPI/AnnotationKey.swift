@@ -17,4 +17,6 @@ package enum AnnotationKey {
     package static let families = "\(BerthAPI.group)/families"
     /// On a pod: routes to add to the result, as JSON in the form of a pool's `spec.routes`.
     package static let routes = "\(BerthAPI.group)/routes"
+    /// On a pod: the purpose whose reserved addresses it may be given, see ``IPReservation``.
+    package static let purpose = "\(BerthAPI.group)/purpose"
 }

@@ -31,6 +31,9 @@ extension ResourceType {
     package static let ipAllocations = ResourceType(
         group: BerthAPI.group, version: BerthAPI.version, plural: "ipallocations", kind: "IPAllocation",
         isNamespaced: false)
+    package static let ipReservations = ResourceType(
+        group: BerthAPI.group, version: BerthAPI.version, plural: "ipreservations", kind: "IPReservation",
+        isNamespaced: false)
 }
 
 /// The labels that Berth sets. They repeat what the spec says, so that a LIST can select by it; the spec decides.

@@ -2,7 +2,7 @@ package import JSONText
 import KubernetesCore
 
 extension IPPool {
-    /// What the controller says of a pool. Counts are hints; ``reserved`` is a rule.
+    /// What the controller says of a pool. Counts are hints; what is reserved is a rule.
     package struct Status: Hashable, Sendable {
         /// The number of usable addresses. Like ``free``, 2^63-1 stands for that many or more.
         package var capacity: Int?
@@ -12,16 +12,20 @@ extension IPPool {
         package var held: Int?
         package var free: Int?
         package var occupancy: OccupancyWindow?
-        /// Ranges of the pool that a reservation keeps from being allocated.
+        /// Ranges of the pool that reservations keep from being allocated, those for a purpose among them.
         package var reserved: [String]
+        /// Those of them that who names a purpose may be given all the same.
+        package var reservedFor: [PurposeRanges]
+        /// The generation of the pool for which the reservations were compiled into the two last; 0 for none.
+        package var reservedGeneration: Int
         /// The generation of the pool that all of this is about; 0 for none.
         package var observedGeneration: Int
         package var conditions: [Condition]
 
         package init(
             capacity: Int? = nil, allocated: Int? = nil, cooling: Int? = nil, held: Int? = nil, free: Int? = nil,
-            occupancy: OccupancyWindow? = nil, reserved: [String] = [], observedGeneration: Int = 0,
-            conditions: [Condition] = []
+            occupancy: OccupancyWindow? = nil, reserved: [String] = [], reservedFor: [PurposeRanges] = [],
+            reservedGeneration: Int = 0, observedGeneration: Int = 0, conditions: [Condition] = []
         ) {
             self.capacity = capacity
             self.allocated = allocated
@@ -30,8 +34,21 @@ extension IPPool {
             self.free = free
             self.occupancy = occupancy
             self.reserved = reserved
+            self.reservedFor = reservedFor
+            self.reservedGeneration = reservedGeneration
             self.observedGeneration = observedGeneration
             self.conditions = conditions
+        }
+    }
+
+    /// What is reserved for one purpose.
+    package struct PurposeRanges: Hashable, Sendable {
+        package var purpose: String
+        package var ranges: [String]
+
+        package init(purpose: String, ranges: [String]) {
+            self.purpose = purpose
+            self.ranges = ranges
         }
     }
 
@@ -83,7 +100,7 @@ package struct Condition: Hashable, Sendable {
 }
 
 extension IPPool.Status {
-    init(_ fields: JSONFields) throws(JSONDecodingError) {
+    package init(_ fields: JSONFields) throws(JSONDecodingError) {
         capacity = try fields.int("capacity")
         allocated = try fields.int("allocated")
         cooling = try fields.int("cooling")
@@ -93,6 +110,9 @@ extension IPPool.Status {
             try IPPool.OccupancyWindow(fields)
         }
         reserved = try fields.strings("reserved") ?? []
+        reservedFor = []
+        for ranges in try fields.list("reservedFor") ?? [] { reservedFor.append(try IPPool.PurposeRanges(ranges)) }
+        reservedGeneration = try fields.int("reservedGeneration") ?? 0
         observedGeneration = try fields.int("observedGeneration") ?? 0
         conditions = []
         for condition in try fields.list("conditions") ?? [] { conditions.append(try Condition(condition)) }
@@ -108,10 +128,22 @@ extension IPPool.Status {
         json["free"] = free.map { .int($0) }
         json["occupancy"] = occupancy?.json
         if !reserved.isEmpty { json["reserved"] = .strings(reserved) }
+        if !reservedFor.isEmpty { json["reservedFor"] = .array(reservedFor.map(\.json)) }
+        if reservedGeneration != 0 { json["reservedGeneration"] = .int(reservedGeneration) }
         if observedGeneration != 0 { json["observedGeneration"] = .int(observedGeneration) }
         if !conditions.isEmpty { json["conditions"] = .array(conditions.map(\.json)) }
         return json
     }
+}
+
+extension IPPool.PurposeRanges {
+    init(_ fields: JSONFields) throws(JSONDecodingError) {
+        purpose = try fields.requiredString("purpose")
+        guard let ranges = try fields.strings("ranges") else { throw fields.error("ranges", "missing") }
+        self.ranges = ranges
+    }
+
+    var json: JSON { ["purpose": .string(purpose), "ranges": .strings(ranges)] }
 }
 
 extension IPPool.OccupancyWindow {

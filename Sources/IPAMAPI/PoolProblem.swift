@@ -1,4 +1,4 @@
-/// Why a pool cannot be used: the field at fault and what is wrong with it, with the value quoted.
+/// Why a pool, or a reservation, cannot be used: the field at fault and what is wrong with it, with the value quoted.
 package struct PoolProblem: Error, Hashable, Sendable, CustomStringConvertible {
     /// For example `spec.ranges[2]`.
     package let field: String

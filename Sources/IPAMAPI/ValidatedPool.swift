@@ -14,8 +14,11 @@ package struct ValidatedPool: Hashable, Sendable {
     package let subnet: IPPrefix
     /// What the spec allows to be allocated; never empty.
     package let configured: IPSet
-    /// ``configured`` without what is reserved; may be empty.
+    /// What a claim may be given: ``configured`` without what is reserved, or what is reserved for ``purpose``; may be
+    /// empty.
     package let usable: IPSet
+    /// The purpose of the claim, where the pool has addresses that are reserved for it. Otherwise nil.
+    package let purpose: String?
     package let gateway: IPAddress?
     package let routes: [Route]
     /// The isolation domain; empty for the default one.
@@ -40,7 +43,8 @@ package struct ValidatedPool: Hashable, Sendable {
     /// The longest name, for it is the value of a label.
     package static let maximumNameLength = LabelValue.maximumLength
 
-    package init(_ pool: IPPool) throws(PoolProblem) {
+    /// - Parameter purpose: What the claimant names, if anything.
+    package init(_ pool: IPPool, purpose: String? = nil) throws(PoolProblem) {
         let spec = pool.spec
         name = pool.metadata.name
         uid = pool.metadata.uid
@@ -60,6 +64,7 @@ package struct ValidatedPool: Hashable, Sendable {
         let ranges = try Self.ranges(spec.ranges, field: "spec.ranges", subnet: subnet)
         let exclude = try Self.ranges(spec.exclude, field: "spec.exclude", subnet: subnet)
         let reserved = try Self.ranges(pool.status?.reserved ?? [], field: "status.reserved", subnet: subnet)
+        let reservedFor = try Self.ranges(of: pool.status?.reservedFor ?? [], for: purpose, subnet: subnet)
         self.subnet = subnet
         gateway = try spec.gateway.map { text throws(PoolProblem) in try Self.gateway(text, subnet: subnet) }
         var routes: [Route] = []
@@ -74,8 +79,21 @@ package struct ValidatedPool: Hashable, Sendable {
                 message: "no address of \"\(subnet)\" is usable: ranges, exclude, gateway, and the addresses that no"
                     + " host may have, leave none")
         }
-        usable = reserved.isEmpty ? configured : configured.subtracting(IPSet(family: subnet.family, ranges: reserved))
-        occupancy = Self.occupancy(pool, subnet: subnet)
+        let own =
+            reservedFor.isEmpty
+            ? IPSet(family: subnet.family)
+            : configured.intersection(IPSet(family: subnet.family, ranges: reservedFor))
+        if own.isEmpty {
+            self.purpose = nil
+            usable =
+                reserved.isEmpty ? configured : configured.subtracting(IPSet(family: subnet.family, ranges: reserved))
+            occupancy = Self.occupancy(pool, subnet: subnet)
+        } else {
+            self.purpose = purpose
+            usable = own
+            // The hint shows what is reserved as taken.
+            occupancy = nil
+        }
     }
 
     private static func checkNames(_ pool: IPPool) throws(PoolProblem) {
@@ -104,6 +122,13 @@ package struct ValidatedPool: Hashable, Sendable {
             ranges.append(try PoolText.range(text, field: "\(field)[\(index)]", subnet: subnet))
         }
         return ranges
+    }
+
+    private static func ranges(
+        of reserved: [IPPool.PurposeRanges], for purpose: String?, subnet: IPPrefix
+    ) throws(PoolProblem) -> [IPRange] {
+        guard let purpose, let index = reserved.firstIndex(where: { $0.purpose == purpose }) else { return [] }
+        return try ranges(reserved[index].ranges, field: "status.reservedFor[\(index)].ranges", subnet: subnet)
     }
 
     private static func gateway(_ text: String, subnet: IPPrefix) throws(PoolProblem) -> IPAddress {

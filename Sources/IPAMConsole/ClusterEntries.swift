@@ -86,10 +86,10 @@ package struct PoolEntry: Hashable, Sendable {
     package var pool: IPPool
     package var validated: Result<ValidatedPool, PoolProblem>
 
-    package init(_ pool: IPPool) {
+    package init(_ pool: IPPool, purpose: String? = nil) {
         self.pool = pool
         do throws(PoolProblem) {
-            validated = .success(try ValidatedPool(pool))
+            validated = .success(try ValidatedPool(pool, purpose: purpose))
         } catch {
             validated = .failure(error)
         }

@@ -43,7 +43,11 @@ extension ClusterReader {
             }
         case .annotations: (sources, notes) = try annotated(json, key, notes)
         }
-        let pools = Dictionary(try pools().map { ($0.name, $0) }) { $1 }
+        let purpose = json["metadata"]?["annotations"]?[AnnotationKey.purpose]?.string
+        if let purpose, ValidatedReservation.isPurpose(purpose) {
+            notes.append("It names the purpose \"\(purpose)\", and gets what is reserved for it where there is any.")
+        }
+        let pools = Dictionary(try ruledPools().map { ($0.name, PoolEntry($0.pool, purpose: purpose)) }) { $1 }
         var parts: [ExplainReport.Part] = []
         var taken: [String: [IPAddress: AllocationState?]] = [:]
         var generator = SystemRandomNumberGenerator()

@@ -9,6 +9,8 @@ package struct FreeReport: Hashable, Sendable, Report {
     package var pool: String
     package var capacity: UInt128
     package var free: UInt128
+    /// How many of the pool's addresses are reserved, and no part of the other figures.
+    package var reserved: UInt128
     /// Ascending; the first ones.
     package var ranges: [IPRange]
     package var rangeCount: Int
@@ -22,6 +24,7 @@ package struct FreeReport: Hashable, Sendable, Report {
         self.pool = pool.name
         capacity = pool.usable.count
         self.free = free.count
+        reserved = pool.reservedCount
         ranges = Array(free.ranges.prefix(limit))
         rangeCount = free.ranges.count
         refusal = pool.refusal ?? ""
@@ -37,7 +40,8 @@ package struct FreeReport: Hashable, Sendable, Report {
         if rangeCount > ranges.count {
             text += "… and \(Figures.count(rangeCount - ranges.count, "more range", "more ranges")); see --limit\n"
         }
-        text += "\(free) of \(capacity) addresses of IPPool \(pool) are free\n"
+        text += "\(free) of \(capacity) addresses of IPPool \(pool) are free"
+        text += reserved > 0 ? "; \(reserved) more are reserved\n" : "\n"
         if !refusal.isEmpty { text += "but none is given: the pool \(refusal)\n" }
         return text
     }
@@ -49,7 +53,7 @@ package struct FreeReport: Hashable, Sendable, Report {
                 ranges.map {
                     ["from": .string("\($0.lower)"), "to": .string("\($0.upper)"), "count": .int($0.count)]
                 }),
-            "rangeCount": .int(rangeCount),
+            "rangeCount": .int(rangeCount), "reserved": .int(reserved),
         ]
         if !refusal.isEmpty { json["refusal"] = .string(refusal) }
         return json
@@ -65,7 +69,8 @@ extension ClusterReader {
         guard let json = try read(.ipPools, name: name) else {
             throw ConsoleError.noPool(name, known: try pools().map(\.name))
         }
-        let entry = try PoolEntry(json)
+        var entry = try PoolEntry(json)
+        if !entry.pool.hasCompiledReservations { entry = entry.ruled(by: try reservations()) }
         switch entry.validated {
         case .success(let pool): return pool
         case .failure(let problem):

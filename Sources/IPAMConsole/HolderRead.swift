@@ -13,18 +13,18 @@ extension ClusterReader {
     ) throws -> HolderReport {
         switch query {
         case .address(let address):
-            let pools = try pools()
+            let pools = try ruledPools()
             let networks = Set(pools.map(\.pool.spec.network)).union([""])
             let names = networks.sorted().compactMap { AllocationName(network: $0, address: address) }
             let found = try names.compactMap { try allocation($0.objectName) }
             let vacancies =
-                found.isEmpty ? Vacancy.vacancies(of: address, network: nil, pools: pools) : []
+                found.isEmpty ? try vacancies(of: address, network: nil, pools: pools) : []
             return try report(found, pools, systemNamespace, wallClock, vacancies: vacancies)
         case .allocation(let name):
-            let pools = try pools()
+            let pools = try ruledPools()
             let found = try allocation(name.objectName)
             let vacancies =
-                found == nil ? Vacancy.vacancies(of: name.address, network: name.network, pools: pools) : []
+                found == nil ? try vacancies(of: name.address, network: name.network, pools: pools) : []
             return try report(found.map { [$0] } ?? [], pools, systemNamespace, wallClock, vacancies: vacancies)
         case .pod(let key):
             return try holders(ofPod: key, systemNamespace, wallClock)
@@ -37,6 +37,15 @@ extension ClusterReader {
             if !node.holders.isEmpty { return node }
             return HolderReport([], notes: pod.notes + node.notes, wallClock: wallClock)
         }
+    }
+
+    /// Where a pool keeps the address for a reservation, the reservations are read, to name it.
+    private func vacancies(of address: IPAddress, network: String?, pools: [PoolEntry]) throws -> [Vacancy] {
+        let isReserved = pools.contains { entry in
+            entry.valid.map { $0.configured.contains(address) && !$0.usable.contains(address) } ?? false
+        }
+        return Vacancy.vacancies(
+            of: address, network: network, pools: pools, reservations: isReserved ? try reservations() : [])
     }
 
     private func holders(

@@ -1,4 +1,4 @@
-import IPAMAPI
+package import IPAMAPI
 package import IPAMEngine
 package import IPAddressing
 package import JSONText
@@ -101,7 +101,7 @@ package struct Vacancy: Hashable, Sendable {
 
     /// One for each pool whose subnet contains the address; one that says that there is none.
     package static func vacancies(
-        of address: IPAddress, network: String?, pools: [PoolEntry]
+        of address: IPAddress, network: String?, pools: [PoolEntry], reservations: [ValidatedReservation] = []
     ) -> [Vacancy] {
         let near = pools.sorted { $0.name < $1.name }.compactMap(\.valid).filter {
             $0.subnet.contains(address) && (network == nil || network == $0.network)
@@ -120,10 +120,23 @@ package struct Vacancy: Hashable, Sendable {
                 isUsable
                 ? pool.refusal.map { "is free in IPPool \(pool.name)\(place), which \($0)" }
                     ?? "is free in IPPool \(pool.name)\(place)"
-                : "is never given: IPPool \(pool.name)\(place) \(pool.reasonForLacking(address))"
+                : unusable(address, pool, place, reservations)
             return Vacancy(
                 address: address, network: pool.network, pool: pool.name, isUsable: isUsable, explanation: what)
         }
+    }
+
+    private static func unusable(
+        _ address: IPAddress, _ pool: ValidatedPool, _ place: String, _ reservations: [ValidatedReservation]
+    ) -> String {
+        let ours = reservations.filter {
+            $0.isAbout(pool: pool.name, network: pool.network) && $0.addresses(address.family).contains(address)
+        }
+        guard !ours.isEmpty, pool.configured.contains(address) else {
+            return "is never given: IPPool \(pool.name)\(place) \(pool.reasonForLacking(address))"
+        }
+        let titles = ours.map(\.title).sorted().joined(separator: "; ")
+        return "is reserved in IPPool \(pool.name)\(place) by \(titles)"
     }
 
     package var json: JSON {

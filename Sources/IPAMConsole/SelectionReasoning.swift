@@ -190,7 +190,7 @@ package struct SelectionReasoning: Hashable, Sendable {
         func plan(_ group: Group) throws(SlotPlanError) -> SlotPlan {
             let open = group.candidates.filter { $0.exclusion == nil }.compactMap(\.pool)
             guard !open.isEmpty else { throw .noUsablePool(reasons: group.candidates.map(\.text)) }
-            return SlotPlan(pools: open)
+            return SlotPlan(usable: open, closed: [])
         }
         var plans: [SlotPlan] = []
         for group in groups where group.exact == nil { plans.append(try plan(group)) }
@@ -229,6 +229,10 @@ package struct SelectionReasoning: Hashable, Sendable {
                 continue
             }
             guard let pool = candidate.pool else { continue }
+            if pool.purpose == nil, plan.pools.contains(where: { $0.purpose != nil }) {
+                considered.append(ConsideredPool(pool.name, .skipped, "has nothing reserved for the pod's purpose"))
+                continue
+            }
             if let exact = plan.exact, !pool.usable.contains(exact) {
                 considered.append(ConsideredPool(pool.name, .skipped, "cannot give the requested \(exact)"))
                 continue
@@ -310,10 +314,13 @@ package struct SelectionReasoning: Hashable, Sendable {
         }
 
         private static func figures(_ pool: ValidatedPool, _ scan: PoolScan) -> String {
+            let what = pool.purpose.map { "addresses reserved for the purpose \"\($0)\"" } ?? "addresses"
+            let more = pool.reservedCount > 0 ? "; \(pool.reservedCount) more are reserved" : ""
             let capacity = pool.usable.count
-            guard scan.freeCount == 0 else { return "\(scan.freeCount) of \(capacity) addresses are free" }
+            guard scan.freeCount == 0 else { return "\(scan.freeCount) of \(capacity) \(what) are free\(more)" }
             let counts = scan.counts
-            return "none of \(capacity) addresses is free: \(counts.allocated) allocated, \(counts.cooling) cooling,"
+            return
+                "none of \(capacity) \(what) is free\(more): \(counts.allocated) allocated, \(counts.cooling) cooling,"
                 + " \(counts.held) held"
         }
     }

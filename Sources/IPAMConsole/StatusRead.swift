@@ -11,7 +11,7 @@ extension ClusterReader {
     ///   - systemNamespace: Of the controller.
     ///   - poolNames: Empty for all.
     package func status(systemNamespace: String, poolNames: [String] = []) throws -> StatusReport {
-        var entries = try pools()
+        var entries = try ruledPools()
         for name in poolNames where !entries.contains(where: { $0.name == name }) {
             throw ConsoleError.noPool(name, known: entries.map(\.name))
         }

@@ -146,7 +146,12 @@ package struct StatusReport: Hashable, Sendable, Report {
                 .init("POOL"), .init("SUBNET"), .init("USED"), .init("ALLOCATED", .right), .init("COOLING", .right),
                 .init("HELD", .right), .init("FREE", .right), .init("CONDITIONS"),
             ]
-            if isWide { columns += [.init("CAPACITY", .right), .init("NETWORK"), .init("GATEWAY"), .init("STRATEGY")] }
+            if isWide {
+                columns += [
+                    .init("CAPACITY", .right), .init("RESERVED", .right), .init("NETWORK"), .init("GATEWAY"),
+                    .init("STRATEGY"),
+                ]
+            }
             text = Table(columns, rows: pools.map { row($0, style, isWide) }).rendered(style)
         }
         if !problems.isEmpty {
@@ -172,7 +177,9 @@ package struct StatusReport: Hashable, Sendable, Report {
         cells.append(Cell(conditions, conditions == "Ready" ? nil : .red))
         if isWide {
             cells += [
-                Cell(pool.figures.map { "\($0.capacity)" } ?? ""), Cell(spec.network), Cell(spec.gateway ?? ""),
+                Cell(pool.figures.map { "\($0.capacity)" } ?? ""),
+                Cell(pool.entry.valid.map { "\($0.reservedCount)" } ?? ""), Cell(spec.network),
+                Cell(spec.gateway ?? ""),
                 Cell(spec.strategy.rawValue),
             ]
         }
@@ -210,6 +217,7 @@ package struct StatusReport: Hashable, Sendable, Report {
             json["held"] = .int(figures.held)
             json["free"] = .int(figures.free)
             json["source"] = .string(figures.source.rawValue)
+            json["reserved"] = pool.entry.valid.map { .int($0.reservedCount) }
         }
         json["exhausted"] = .bool(pool.isExhausted)
         json["conditions"] = .array((pool.entry.pool.status?.conditions ?? []).map(\.json))

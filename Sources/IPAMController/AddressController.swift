@@ -44,6 +44,7 @@ package final class AddressController: Sendable {
     private let counting: Controller<PoolStatusReconciler>
     private let life: PoolLifeReconciler
     private let living: Controller<PoolLifeReconciler>
+    private let reserving: Controller<ReservationReconciler>
     private let certificates: WebhookCertificates?
     private let certifying: Controller<WebhookCertificates>?
     private let events: EventRecorder
@@ -90,6 +91,9 @@ package final class AddressController: Sendable {
         life = PoolLifeReconciler(view, writer, inlineLifetime: settings.inlinePoolLifetime, logger: logger)
         living = Controller(
             life, limits: WorkLimits(concurrency: 4), report: Self.report("pools", logger, metrics))
+        reserving = Controller(
+            ReservationReconciler(view, writer, interval: settings.statusInterval),
+            limits: WorkLimits(concurrency: 2), report: Self.report("reservations", logger, metrics))
         certificates = webhook.map {
             WebhookCertificates(
                 $0.settings, source: $0.source, writer: writer, logger: logger, now: { wallTime() / 1_000_000 })
@@ -109,10 +113,10 @@ package final class AddressController: Sendable {
         let reclaim = reclaim
         metrics.collect(
             in: registry, view, candidates: { reclaim.candidates },
-            depths: { [reclaiming, cooling, counting, living] in
+            depths: { [reclaiming, cooling, counting, living, reserving] in
                 [
                     ("reclaim", reclaiming.depth), ("cooldown", cooling.depth), ("status", counting.depth),
-                    ("pools", living.depth),
+                    ("pools", living.depth), ("reservations", reserving.depth),
                 ]
             })
     }
@@ -155,12 +159,19 @@ package final class AddressController: Sendable {
             counting.enqueue(key.name)
             living.enqueue(key.name)
         }
+        for key in view.reservations.keys { reserving.enqueue(key.name) }
         certifying?.enqueue(.certificates)
         try await withThrowingTaskGroup { group in
             group.addTask { try await self.reclaiming.run() }
             group.addTask { try await self.cooling.run() }
             group.addTask { try await self.counting.run() }
             group.addTask { try await self.living.run() }
+            group.addTask { try await self.reserving.run() }
+            group.addTask {
+                // Until then nothing is compiled; an empty list brings no difference that would tell.
+                do { try await self.view.reservations.waitUntilSynced() } catch { return }
+                for key in self.view.pools.keys { self.counting.enqueue(key.name) }
+            }
             if let certifying { group.addTask { try await certifying.run() } }
             try await group.waitForAll()
         }
@@ -203,13 +214,16 @@ package final class AddressController: Sendable {
         cooling.observe(view.allocations) { gate.isInTerm ? [$0.key.name] : [] }
         counting.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         living.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
-        let (counting, living, events, logger) = (counting, living, events, logger)
+        observeReservations()
+        let (counting, living, reserving, events, logger) = (counting, living, reserving, events, logger)
         view.allocations.observe { deltas in
             if gate.isInTerm {
-                for name in view.pools(concernedBy: deltas.flatMap(\.records)) {
+                let records = deltas.flatMap(\.records)
+                for name in view.pools(concernedBy: records) {
                     counting.enqueue(name)
                     living.enqueue(name)
                 }
+                for name in view.reservations(concernedBy: records) { reserving.enqueue(name) }
             }
             metrics.claimed(deltas.count(where: \.isClaim))
             for case .unreadable(let key, let problem, _) in deltas {
@@ -236,6 +250,48 @@ package final class AddressController: Sendable {
             certifying?.observe(certificates.secrets) { _ in [.certificates] }
             certifying?.observe(certificates.bundles) { _ in [.certificates] }
         }
+    }
+}
+
+extension AddressController {
+    /// A pool's status does not wait for reservations to be served, and so its queue does not observe their store.
+    private func observeReservations() {
+        let (view, gate, counting, metrics, logger) = (view, gate, counting, metrics, logger)
+        reserving.observe(view.reservations) { gate.isInTerm ? [$0.key.name] : [] }
+        reserving.observe(view.pools) { delta in
+            guard gate.isInTerm, delta.mayChangeRule else { return [] }
+            return view.reservations.keys.map(\.name)
+        }
+        view.reservations.observe { deltas in
+            for case .unreadable(let key, let problem, _) in deltas {
+                metrics.unreadable("reservations")
+                logger.warning(
+                    "a reservation cannot be read",
+                    metadata: ["reservation": "\(key)", "problem": "\(problem.problem)"])
+            }
+            guard gate.isInTerm, deltas.contains(where: \.mayChangeRules) else { return }
+            for key in view.pools.keys { counting.enqueue(key.name) }
+        }
+    }
+}
+
+extension ObjectDelta<IPReservation> {
+    fileprivate var mayChangeRules: Bool {
+        guard case .changed(_, let old, let new) = self else { return true }
+        return old.value.spec != new.value.spec
+    }
+}
+
+extension ObjectDelta<IPPool> {
+    /// Whether more has changed than counts.
+    fileprivate var mayChangeRule: Bool {
+        guard case .changed(_, let old, let new) = self else { return true }
+        func rule(_ pool: IPPool) -> [String] {
+            let status = pool.status ?? IPPool.Status()
+            return ["\(pool.metadata.generation)", "\(status.reservedGeneration)"] + status.reserved
+                + status.reservedFor.flatMap { [$0.purpose] + $0.ranges }
+        }
+        return rule(old.value) != rule(new.value)
     }
 }
 

@@ -18,6 +18,7 @@ import Synchronization
 /// Caveats: everything may lag. Before something is freed, it is read at the API server.
 package final class ClusterView: Sendable {
     package let pools: ObjectStore<IPPool>
+    package let reservations: ObjectStore<IPReservation>
     package let allocations: ObjectStore<AllocationRecord>
     package let pods: ObjectStore<PodMark>
     /// Of the pods those in the phases Succeeded and Failed: their metadata does not tell.
@@ -30,6 +31,7 @@ package final class ClusterView: Sendable {
         var index = LedgerIndex()
         var holders = HolderIndex()
         var pools: [String: ValidatedPool] = [:]
+        var reservations: [String: ValidatedReservation] = [:]
         var agents = AgentTable()
         var history = NodeHistory()
     }
@@ -41,6 +43,7 @@ package final class ClusterView: Sendable {
         self.clock = clock
         let strings = StringPool()
         pools = ObjectStore { try Self.pool($0) }
+        reservations = ObjectStore { try Self.reservation($0) }
         allocations = ObjectStore(
             decode: { try AllocationRecord($0, sharing: strings) },
             index: { _, record in record.node.isEmpty ? [] : [record.node] })
@@ -56,6 +59,11 @@ package final class ClusterView: Sendable {
             }
         }
         pools.observe { [self] deltas in
+            derived.withLock { derived in
+                for delta in deltas { derived.apply(delta) }
+            }
+        }
+        reservations.observe { [self] deltas in
             derived.withLock { derived in
                 for delta in deltas { derived.apply(delta) }
             }
@@ -76,13 +84,34 @@ package final class ClusterView: Sendable {
 
     /// A status that somebody else wrote, and that cannot be read, is as good as none: the controller writes it anew. But
     /// what is reserved is a rule, and holds all the same.
-    private static func pool(_ json: JSON) throws -> IPPool {
+    static func pool(_ json: JSON) throws -> IPPool {
         if let pool = try? IPPool(json) { return pool }
         var json = json
         json["status"] = json["status"]?["reserved"].map { ["reserved": $0] }
         if let pool = try? IPPool(json) { return pool }
         json["status"] = nil
         return try IPPool(json)
+    }
+
+    private static func reservation(_ json: JSON) throws -> IPReservation {
+        if let reservation = try? IPReservation(json) { return reservation }
+        var json = json
+        json["status"] = nil
+        return try IPReservation(json)
+    }
+
+    // MARK: Reservations
+
+    /// Those that can be read, each with what makes sense of it.
+    package var validReservations: [ValidatedReservation] { derived.withLock { Array($0.reservations.values) } }
+
+    /// The names of the reservations inside of which these allocations may be.
+    package func reservations(concernedBy records: [AllocationRecord]) -> [String] {
+        derived.withLock { derived in
+            derived.reservations.values.filter { reservation in
+                records.contains { reservation.addresses($0.address.family).contains($0.address) }
+            }.map(\.name)
+        }
     }
 
     // MARK: The ledger
@@ -181,6 +210,14 @@ extension ClusterView.Derived {
         case .added(let key, let object), .changed(let key, _, let object):
             pools[key.name] = try? ValidatedPool(object.value)
         case .deleted(let key, _), .unreadable(let key, _, _): pools[key.name] = nil
+        }
+    }
+
+    fileprivate mutating func apply(_ delta: ObjectDelta<IPReservation>) {
+        switch delta {
+        case .added(let key, let object), .changed(let key, _, let object):
+            reservations[key.name] = ValidatedReservation(reading: object.value)
+        case .deleted(let key, _), .unreadable(let key, _, _): reservations[key.name] = nil
         }
     }
 

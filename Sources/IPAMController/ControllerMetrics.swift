@@ -18,8 +18,10 @@ package struct ControllerMetrics: Sendable {
     private let leader: Gauge
 
     /// The names of what runs, as labels.
-    package static let controllers = ["reclaim", "cooldown", "status", "pools", "certificates"]
-    static let stores = ["allocations", "pools", "nodes", "pods", "succeeded", "failed", "agents", "secret", "webhook"]
+    package static let controllers = ["reclaim", "cooldown", "status", "pools", "reservations", "certificates"]
+    static let stores = [
+        "allocations", "pools", "reservations", "nodes", "pods", "succeeded", "failed", "agents", "secret", "webhook",
+    ]
     static let reasons = ReclaimReason.allCases.map(\.rawValue)
     /// From the suspicion on: the grace period is the least.
     private static let releaseBounds: [Double] = [1, 5, 10, 20, 31, 35, 45, 60, 120, 300, 600, 1800, 3600]

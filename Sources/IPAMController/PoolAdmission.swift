@@ -1,17 +1,19 @@
 package import ControllerHTTP
 import IPAMAPI
 import IPAMEngine
+import JSONText
 import KubernetesCore
 import KubernetesRuntime
 
-/// Answers the API server about edits of pools.
+/// Answers the API server about edits of pools and of reservations.
 package struct PoolAdmission: Sendable {
     private let view: ClusterView
 
     package init(_ view: ClusterView) { self.view = view }
 
     package func decide(_ request: AdmissionRequest) -> AdmissionAnswer {
-        guard request.resource.group == BerthAPI.group, request.resource.resource == ResourceType.ipPools.plural,
+        let kinds = [ResourceType.ipPools.plural, ResourceType.ipReservations.plural]
+        guard request.resource.group == BerthAPI.group, kinds.contains(request.resource.resource),
             request.resource.subresource == nil
         else { return .allowed() }
         guard view.allocations.hasSynced, view.pools.hasSynced else {
@@ -19,10 +21,20 @@ package struct PoolAdmission: Sendable {
         }
         let old = request.operation == .create ? nil : request.oldObject
         let new = request.operation == .delete ? nil : request.object
-        let pools = view.validPools
-        switch view.withIndex({ PoolEdit.decide(old: old, new: new, otherPools: pools, index: $0) }) {
+        switch decision(request.resource.resource, old: old, new: new) {
         case .allowed(let warnings): return .allowed(warnings: warnings)
         case .refused(let message): return .refused(request.operation == .delete ? .forbidden : .invalid, message)
+        }
+    }
+
+    private func decision(_ resource: String, old: JSON?, new: JSON?) -> PoolEdit.Decision {
+        guard resource == ResourceType.ipReservations.plural else {
+            let pools = view.validPools
+            return view.withIndex { PoolEdit.decide(old: old, new: new, otherPools: pools, index: $0) }
+        }
+        let (pools, others) = (view.pools.objects.map(\.object.value), view.validReservations)
+        return view.withIndex {
+            ReservationEdit.decide(old: old, new: new, pools: pools, others: others, index: $0)
         }
     }
 }

@@ -8,10 +8,14 @@ import Synchronization
 
 /// Keeps the status of pools: counts, conditions, and the occupancy hint that spares claimants refused creates.
 ///
+/// It also compiles the reservations that concern a pool into its status, which is the rule that every claim obeys.
+///
 /// Flow: `PoolCensus` counts the pool in the ledger's index; a status that differs is written, on condition of the
 /// version of the pool that was counted.
 ///
-/// Guarantees: at most one write for each pool in `ControllerSettings.statusInterval`, and none without a change.
+/// Guarantees: counts and rule are of one generation of the pool. A rule that changes is compiled from a consistent LIST
+/// of the reservations: a store may lag, after a change of the leader too, and a rule that lacks a reservation which was
+/// said to be enforced would give its addresses away. At most one write for each pool in `ControllerSettings.statusInterval`, and none without a change.
 package final class PoolStatusReconciler: Reconciler {
     private let view: ClusterView
     private let writer: LedgerWriter
@@ -32,7 +36,8 @@ package final class PoolStatusReconciler: Reconciler {
         let now = writer.client.clock.now()
         if let next = written.withLock({ $0[name] }).map({ $0 + interval }), now < next { return .after(next - now) }
         let timestamp = writer.timestamp
-        let status = view.withIndex { PoolCensus.status(of: object.value, index: $0, now: timestamp) }
+        let rule = try await rule(of: object.value)
+        let status = view.withIndex { PoolCensus.status(of: object.value, rule: rule, index: $0, now: timestamp) }
         guard status != object.value.status else { return .whenChanged }
         let metadata = ObjectMetadata(name: name, uid: object.uid, resourceVersion: object.resourceVersion)
         let patch: JSON = ["status": Self.patch(to: status)]
@@ -50,12 +55,24 @@ package final class PoolStatusReconciler: Reconciler {
         return .whenChanged
     }
 
-    /// A merge patch that also takes away what the status does not have any more. `reserved` is not the controller's.
+    /// What is reserved of a pool; nil where it cannot be known, because reservations are not served yet, or one of them
+    /// cannot be read. Claims then go by what was compiled for this generation of the pool, or read for themselves.
+    private func rule(of pool: IPPool) async throws -> ReservationRule? {
+        guard view.reservations.hasSynced else { return nil }
+        let seen = ReservationRule(view.validReservations, pool: pool)
+        if seen.isIn(pool) { return seen }
+        let list = try await writer.client.list(.ipReservations, deadline: try writer.deadline())
+        let reservations = try? list.items.map { ValidatedReservation(reading: try IPReservation($0)) }
+        return reservations.map { ReservationRule($0, pool: pool) }
+    }
+
+    /// A merge patch that also takes away what the status does not have any more.
     private static func patch(to status: IPPool.Status) -> JSON {
         var json = status.json
-        json["reserved"] = nil
-        for member in ["capacity", "allocated", "cooling", "held", "free", "occupancy", "conditions"]
-        where json[member] == nil {
+        for member in [
+            "capacity", "allocated", "cooling", "held", "free", "occupancy", "reserved", "reservedFor",
+            "reservedGeneration", "conditions",
+        ] where json[member] == nil {
             json[member] = .null
         }
         return json

@@ -41,6 +41,8 @@ package struct PoolScan: Hashable, Sendable {
         var counts = PoolCounts(usable: pool.usable.count, allocated: 0, cooling: 0, held: 0)
         for (address, state) in allocations where address.family == pool.family {
             taken.append(address)
+            // What is said of a purpose's addresses is about these alone.
+            if pool.purpose != nil, !pool.usable.contains(address) { continue }
             switch state {
             case .cooling:
                 counts.cooling += 1
@@ -92,7 +94,8 @@ package struct PoolCounts: Hashable, Sendable {
 extension ValidatedPool {
     /// What the controller counted last; nil where none has.
     package var statusCounts: PoolCounts? {
-        guard let status, let allocated = status.allocated else { return nil }
+        // Of the addresses for a purpose alone nobody counts.
+        guard purpose == nil, let status, let allocated = status.allocated else { return nil }
         return PoolCounts(
             usable: usable.count, allocated: allocated, cooling: status.cooling ?? 0, held: status.held ?? 0)
     }
@@ -133,7 +136,7 @@ package struct CandidateSource: Sendable {
 
     /// Addresses in cooldown that a scan saw, or that were offered, and that were not tried since.
     package var coolingAddresses: [IPAddress] {
-        (offered.cooling + (scan?.cooling ?? [])).filter { !struck.contains($0) }
+        (offered.cooling + (scan?.cooling ?? [])).filter { !struck.contains($0) && pool.usable.contains($0) }
     }
 
     /// How many addresses were passed over because they are the node's own.
@@ -179,6 +182,7 @@ package struct CandidateSource: Sendable {
     package mutating func recall(_ scan: PoolScan) { recalled = scan.free }
 
     package func next(using generator: inout some RandomNumberGenerator) -> Choice {
+        guard !pool.usable.isEmpty else { return .exhausted }
         if let address = offered.free.first(where: { !struck.contains($0) }) { return .address(address) }
         if let scan {
             let free = scan.free.filter { !struck.contains($0) && pool.usable.contains($0) }

@@ -154,6 +154,22 @@ package struct LedgerIndex: Sendable {
         return table.values[table.positions(in: range)].compactMap { IPAddress(family: range.family, value: $0) }
     }
 
+    /// Who has addresses of a set, not counting those that cool: the lowest `limit` of them, and their number. O(n) for
+    /// what is taken of the set.
+    package func holders(
+        in set: IPSet, network: String, limit: Int
+    ) -> (records: [AllocationRecord], count: Int) {
+        guard let table = table(network, set.family) else { return ([], 0) }
+        var (records, count) = ([AllocationRecord](), 0)
+        for range in set.ranges {
+            for case let record? in table.records[table.positions(in: range)] where record.state != .cooling {
+                count += 1
+                if records.count < limit { records.append(record) }
+            }
+        }
+        return (records, count)
+    }
+
     /// The lowest address of a set that is not taken. O(log n) for each range up to its own.
     package func firstFree(in set: IPSet, network: String) -> IPAddress? {
         guard let table = table(network, set.family) else { return set.first }

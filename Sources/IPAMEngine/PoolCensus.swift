@@ -23,25 +23,33 @@ package enum PoolCensus {
 
     /// The status of a pool as the ledger has it. A pool that makes no sense gets one that says so.
     ///
-    /// What is kept of the status that it has: `reserved`, which is a rule and not ours, conditions of other types, the
-    /// times of conditions that have not changed, and, for a large pool, the place of the occupancy window.
+    /// What is kept of the status that it has: conditions of other types, the times of conditions that have not changed,
+    /// and, for a large pool, the place of the occupancy window.
     ///
-    /// - Parameter now: RFC 3339, for conditions that change.
-    package static func status(of pool: IPPool, index: LedgerIndex, now: String) -> IPPool.Status {
+    /// - Parameters:
+    ///   - rule: What is reserved. Nil where that is not known: what the status says of it is kept then.
+    ///   - now: RFC 3339, for conditions that change.
+    package static func status(
+        of pool: IPPool, rule: ReservationRule? = nil, index: LedgerIndex, now: String
+    ) -> IPPool.Status {
+        let pool = rule?.applied(to: pool) ?? pool
         do {
-            return status(of: try ValidatedPool(pool), index: index, now: now)
+            return status(of: try ValidatedPool(pool), excess: rule?.excess, index: index, now: now)
         } catch {
             return status(ofInvalid: pool, error, index: index, now: now)
         }
     }
 
-    package static func status(of pool: ValidatedPool, index: LedgerIndex, now: String) -> IPPool.Status {
-        let census = Census(pool, index)
+    package static func status(
+        of pool: ValidatedPool, excess: String? = nil, index: LedgerIndex, now: String
+    ) -> IPPool.Status {
+        let census = Census(pool, excess, index)
         let occupancy = OccupancyWindowChoice(pool: pool, index: index, previous: pool.status?.occupancy).occupancy()
         return IPPool.Status(
             capacity: Int(clamping: pool.usable.count), allocated: census.tally.allocated,
             cooling: census.tally.cooling, held: census.tally.held, free: Int(clamping: census.free),
             occupancy: occupancy.map { IPPool.OccupancyWindow($0) }, reserved: pool.status?.reserved ?? [],
+            reservedFor: pool.status?.reservedFor ?? [], reservedGeneration: pool.status?.reservedGeneration ?? 0,
             observedGeneration: pool.generation,
             conditions: conditions(
                 [census.ready, census.exhausted, consistent(pool, index, census.tally)]
@@ -56,7 +64,8 @@ package enum PoolCensus {
         let unknown = "the pool is not valid"
         return IPPool.Status(
             allocated: tally.allocated, cooling: tally.cooling, held: tally.held,
-            reserved: pool.status?.reserved ?? [], observedGeneration: pool.metadata.generation,
+            reserved: pool.status?.reserved ?? [], reservedFor: pool.status?.reservedFor ?? [],
+            reservedGeneration: pool.status?.reservedGeneration ?? 0, observedGeneration: pool.metadata.generation,
             conditions: conditions(
                 [
                     Finding(.ready, .false, "Invalid", "\(problem)"),
@@ -136,6 +145,8 @@ package enum PoolCensus {
 /// The figures of a valid pool.
 private struct Census {
     let pool: ValidatedPool
+    /// Why all of it is reserved, where that is for want of room.
+    let excess: String?
     /// Of the allocations that name the pool, wherever they are.
     let tally: PoolTally
     /// Usable addresses that an allocation of any pool takes.
@@ -143,8 +154,9 @@ private struct Census {
     /// Those of other pools among them, and those that cannot be read.
     let takenByOthers: Int
 
-    init(_ pool: ValidatedPool, _ index: LedgerIndex) {
+    init(_ pool: ValidatedPool, _ excess: String?, _ index: LedgerIndex) {
         self.pool = pool
+        self.excess = excess
         tally = index.tally(ofPool: pool.name)
         taken = index.takenCount(in: pool.usable, network: pool.network)
         takenByOthers = taken - index.count(ofPool: pool.name, in: pool.usable, network: pool.network)
@@ -159,6 +171,7 @@ private struct Census {
         }
         if pool.isDraining { return .init(.ready, .false, "Draining", "spec.draining is true") }
         if pool.isDisabled { return .init(.ready, .false, "Disabled", "spec.disabled is true") }
+        if let excess { return .init(.ready, .false, "TooManyReservedRanges", excess) }
         if pool.usable.isEmpty {
             return .init(.ready, .false, "Reserved", "reservations (status.reserved) leave no address")
         }

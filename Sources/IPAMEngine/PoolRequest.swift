@@ -73,16 +73,19 @@ package struct PoolRequest: Hashable, Sendable {
     package var addresses: [IPAddress]
     /// What the pod adds to the result.
     package var routes: [Route]
+    /// What the pod wants reserved addresses for.
+    package var purpose: String?
 
     package init(
         pools: Pools, configured: [NamePattern] = [], families: [IPFamily]? = nil, addresses: [IPAddress] = [],
-        routes: [Route] = []
+        routes: [Route] = [], purpose: String? = nil
     ) {
         self.pools = pools
         self.configured = configured
         self.families = families
         self.addresses = addresses
         self.routes = routes
+        self.purpose = purpose
     }
 
     /// - Parameters:
@@ -104,6 +107,7 @@ package struct PoolRequest: Hashable, Sendable {
         self.families = try annotations.families() ?? families
         addresses = try annotations.addresses()
         routes = try annotations.routes()
+        purpose = try annotations.purpose()
     }
 }
 
@@ -187,6 +191,14 @@ private struct AnnotationReader {
         guard !addresses.isEmpty else { throw found.error("it names no address; remove it, or name one") }
         guard Set(addresses).count == addresses.count else { throw found.error("it names an address twice") }
         return addresses
+    }
+
+    func purpose() throws(SelectionError) -> String? {
+        guard let found = find(AnnotationKey.purpose, isPodOnly: true) else { return nil }
+        guard ValidatedReservation.isPurpose(found.text) else {
+            throw found.error(ValidatedReservation.purposeProblem(found.text))
+        }
+        return found.text
     }
 
     func routes() throws(SelectionError) -> [Route] {

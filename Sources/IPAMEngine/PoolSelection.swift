@@ -66,7 +66,7 @@ package struct PoolSelection: Hashable, Sendable {
         return families.map { family in
             let ofFamily = entries(of: family)
             return SlotPlan(
-                pools: ofFamily.filter { $0.exclusion == nil }.compactMap(\.pool),
+                usable: ofFamily.filter { $0.exclusion == nil }.compactMap(\.pool),
                 closed: ofFamily.filter { $0.exclusion != nil }.compactMap(\.pool))
         }
     }

@@ -55,14 +55,23 @@ package enum SlotPlanError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension SlotPlan {
-    /// One slot from alternatives, in their order. A pool that takes no new claims is passed over.
+    /// One slot from alternatives, in their order. A pool that takes no new claims is passed over; one of which all is
+    /// reserved is not, for it is exhausted like any other that is full.
     package static func slot(from pools: [ValidatedPool]) throws(SlotPlanError) -> SlotPlan {
         let usable = pools.filter { $0.refusal == nil }
         guard !usable.isEmpty else {
             throw .noUsablePool(
                 reasons: pools.map { "IPPool \"\($0.name)\" \($0.refusal ?? "serves no one")" })
         }
-        return SlotPlan(pools: usable, closed: pools.filter { $0.refusal != nil })
+        return SlotPlan(usable: usable, closed: pools.filter { $0.refusal != nil })
+    }
+
+    /// One slot from pools that may serve. While one of them has addresses for the purpose that the claimant names, the
+    /// others are no alternative: the claimant is to have one of those.
+    package init(usable: [ValidatedPool], closed: [ValidatedPool]) {
+        let isForPurpose = usable.contains { $0.purpose != nil }
+        func isOpen(_ pool: ValidatedPool) -> Bool { !isForPurpose || pool.purpose != nil }
+        self.init(pools: usable.filter(isOpen), closed: closed + usable.filter { !isOpen($0) })
     }
 
     /// Gives each requested address an open slot that has a pool for it: the first one, unless another address has
@@ -138,7 +147,6 @@ extension ValidatedPool {
         if isBeingDeleted { return "is being deleted" }
         if isDisabled { return "is disabled (spec.disabled)" }
         if isDraining { return "is being drained (spec.draining)" }
-        if usable.isEmpty { return "has no usable address" }
         return nil
     }
 
@@ -147,6 +155,9 @@ extension ValidatedPool {
         if address.family != family { return "is of family \(family)" }
         if !subnet.contains(address) { return "does not contain it" }
         if address == gateway { return "has it as its gateway" }
+        if let purpose, configured.contains(address) {
+            return "has not reserved it for the purpose \"\(purpose)\" (status.reservedFor)"
+        }
         if configured.contains(address) { return "keeps it for a reservation (status.reserved)" }
         return "does not allow it (ranges, exclude, or a network, broadcast, multicast or loopback address)"
     }

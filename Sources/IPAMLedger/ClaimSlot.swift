@@ -250,7 +250,7 @@ struct ClaimSlot: Sendable {
         avoiding taken: Set<String>, using generator: inout some RandomNumberGenerator
     ) {
         guard takeOvers < Self.maximumTakeOvers else { return fail() }
-        for index in openSources {
+        for index in openSources where !sources[index].pool.usable.isEmpty {
             guard sources[index].scan != nil else {
                 state = .needsScan(source: index, .cooling)
                 return
@@ -271,7 +271,8 @@ struct ClaimSlot: Sendable {
             .exhausted(
                 sources[openSources].map { source in
                     LedgerError.PoolFill(
-                        pool: source.pool.name, poolUID: source.pool.uid, counts: source.counts, own: source.ownCount)
+                        pool: source.pool.name, poolUID: source.pool.uid, counts: source.counts, own: source.ownCount,
+                        purpose: source.pool.purpose)
                 }))
     }
 

@@ -6,7 +6,9 @@ import KubernetesCore
 
 /// The pools that an ADD has read.
 struct PoolShelf {
+    /// Without the rules of reservations.
     private(set) var readings: [String: PoolSelection.Reading] = [:]
+    private var objects: [String: IPPool] = [:]
     /// Whether it has every pool there is, so that one it lacks does not exist.
     private(set) var isComplete = false
     private var absent: Set<String> = []
@@ -22,27 +24,37 @@ struct PoolShelf {
         guard let names else {
             for item in try answer()?["items"]?.array ?? [] {
                 guard let name = item["metadata"]?["name"]?.string else { continue }
-                readings[name] = Self.reading(item)
+                put(item, name)
             }
             isComplete = true
             return
         }
         for name in names {
-            if let found = try answer() { readings[name] = Self.reading(found) } else { absent.insert(name) }
+            if let found = try answer() { put(found, name) } else { absent.insert(name) }
         }
     }
 
     func knows(_ name: String) -> Bool { isComplete || readings[name] != nil || absent.contains(name) }
 
-    private static func reading(_ json: JSON) -> PoolSelection.Reading {
+    /// The pools of these names that make sense.
+    func objects(_ names: [String]) -> [IPPool] { names.compactMap { objects[$0] } }
+
+    /// Takes in pools as a claim may use them.
+    mutating func replace(_ pools: [ValidatedPool]) {
+        for pool in pools { readings[pool.name] = .success(pool) }
+    }
+
+    private mutating func put(_ json: JSON, _ name: String) {
         do {
-            return .success(try ValidatedPool(try IPPool(json)))
+            let pool = try IPPool(json)
+            readings[name] = .success(try ValidatedPool(pool))
+            objects[name] = pool
         } catch let error as PoolProblem {
-            return .failure(error)
+            readings[name] = .failure(error)
         } catch let error as JSONDecodingError {
-            return .failure(PoolProblem(field: error.path, message: error.problem))
+            readings[name] = .failure(PoolProblem(field: error.path, message: error.problem))
         } catch {
-            return .failure(PoolProblem(field: "", message: "\(error)"))
+            readings[name] = .failure(PoolProblem(field: "", message: "\(error)"))
         }
     }
 }
@@ -68,6 +80,9 @@ extension Ledger {
         // No pool for everybody says nothing of the pods that name theirs.
         if facts.isRehearsal, list == nil, pools.isEmpty { return [] }
         try complete(&facts, for: pools.map(\.selectors), deadline: deadline)
+        let wanted = pools.filter { $0.selectors.mismatch(facts) == nil }.map(\.name)
+        shelf.replace(
+            try enforceReservations(on: shelf.objects(wanted), purpose: request.purpose, deadline: deadline))
         let selection = PoolSelection(list, request, pools: shelf.readings, facts: facts)
         return try selecting { () throws(SelectionError) in try selection.plans() }
     }

@@ -47,10 +47,10 @@ extension Ledger {
         }
         var shelf = PoolShelf()
         try shelf.add(order.listedPools) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
-        var ranges: [String: ValidatedPool] = [:]
+        var ranges: [IPPool] = []
         for definition in inline {
             let found = try answers.removeFirst().unlessNotFound()
-            ranges[definition.poolName] = try self.inline(definition, found, deadline: deadline, isDryRun: isDryRun)
+            ranges.append(try self.inline(definition, found, deadline: deadline, isDryRun: isDryRun))
         }
         var remembered: [JournalEntry.Record] = []
         for record in leftover {
@@ -61,7 +61,9 @@ extension Ledger {
             try PoolRequest(order.demand, families: order.families, facts: facts)
         }
         let chosen = try choose(request, &facts, &shelf, deadline: deadline)
-        let slots = try order.slots(chosen, inline: ranges, asked: request.addresses)
+        let ruled = try enforceReservations(on: ranges, purpose: request.purpose, deadline: deadline)
+        let slots = try order.slots(
+            chosen, inline: Dictionary(uniqueKeysWithValues: ruled.map { ($0.name, $0) }), asked: request.addresses)
         for route in request.routes where !slots.contains(where: { $0.canReach(route) }) {
             throw .annotation(
                 "annotation \(AnnotationKey.routes): no pool that may serve has \(route.gw.map { "\($0)" } ?? "the family")"
@@ -106,7 +108,7 @@ extension Ledger {
     /// The pool of a range that the configuration spells out, made where there is none.
     private func inline(
         _ definition: InlinePoolDefinition, _ found: JSON?, deadline: Moment, isDryRun: Bool
-    ) throws(LedgerError) -> ValidatedPool {
+    ) throws(LedgerError) -> IPPool {
         var found = found
         if found == nil { found = try makeInlinePool(definition, deadline: deadline, isDryRun: isDryRun) }
         let name = definition.poolName
@@ -118,7 +120,7 @@ extension Ledger {
                     "IPPool \"\(name)\" is not what the network configuration describes: it was edited, or its name"
                         + " belongs to another range; delete it or change the range")
             }
-            return try ValidatedPool(pool)
+            return pool
         } catch let error as LedgerError {
             throw error
         } catch {

@@ -38,15 +38,21 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         package var counts: PoolCounts
         /// Addresses that nobody holds and that were passed over all the same: they are the node's own.
         package var own: Int
+        /// The purpose whose addresses alone could be given, if any.
+        package var purpose: String?
 
-        package init(pool: String, poolUID: String = "", counts: PoolCounts, own: Int = 0) {
+        package init(
+            pool: String, poolUID: String = "", counts: PoolCounts, own: Int = 0, purpose: String? = nil
+        ) {
             self.pool = pool
             self.poolUID = poolUID
             self.counts = counts
             self.own = own
+            self.purpose = purpose
         }
 
         package var description: String {
+            guard counts.usable > 0 else { return "IPPool \"\(pool)\": every address is reserved" }
             let usable = counts.usable == .max ? "more than 2^127" : String(counts.usable)
             let noun = counts.usable == 1 ? "address" : "addresses"
             let owned =
@@ -55,7 +61,8 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
                 case 1: ", 1 is an address of this node"
                 default: ", \(own) are addresses of this node"
                 }
-            return "IPPool \"\(pool)\": \(usable) usable \(noun), \(counts.allocated) allocated,"
+            let reserved = purpose.map { " reserved for the purpose \"\($0)\"" } ?? ""
+            return "IPPool \"\(pool)\": \(usable) usable \(noun)\(reserved), \(counts.allocated) allocated,"
                 + " \(counts.held) held by claims, \(counts.cooling) cooling\(owned)"
         }
     }

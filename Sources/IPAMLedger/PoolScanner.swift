@@ -23,7 +23,9 @@ enum PoolScanner {
     static let memory: Duration = .seconds(60)
 
     /// Of the record that a LIST leaves on the node.
-    static func key(_ pool: ValidatedPool, _ scope: Scope) -> String { "\(pool.uid).\(scope.rawValue)" }
+    static func key(_ pool: ValidatedPool, _ scope: Scope) -> String {
+        "\(pool.uid).\(pool.purpose.map { "\($0)." } ?? "")\(scope.rawValue)"
+    }
 
     /// The LIST: rows of names and states instead of objects, a tenth of the size, and from the server's cache.
     static func request(_ pool: ValidatedPool, _ scope: Scope) -> APIRequest {

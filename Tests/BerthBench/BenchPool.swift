@@ -34,6 +34,7 @@ struct BenchPool: Sendable {
         uid = created.uid
         generation = created.generation
         self.range = range
+        try await removeHint(controlPlane)
     }
 
     /// The first `size` addresses of a subnet of its own; of a /16 all that are usable.
@@ -66,12 +67,15 @@ struct BenchPool: Sendable {
         guard let occupancy else { throw TestSetUpError("\(name): no window") }
         let counts = IPPool.Status(
             capacity: size, allocated: taken.count, cooling: 0, held: 0, free: size - taken.count,
-            occupancy: IPPool.OccupancyWindow(occupancy), observedGeneration: generation)
+            occupancy: IPPool.OccupancyWindow(occupancy), reservedGeneration: generation,
+            observedGeneration: generation)
         try await write(counts, controlPlane)
     }
 
-    /// As in a cluster without a controller.
-    func removeHint(_ controlPlane: ControlPlane) async throws { try await write(nil, controlPlane) }
+    /// As in a cluster without a controller, but for the reservations, which claims would have to list.
+    func removeHint(_ controlPlane: ControlPlane) async throws {
+        try await write(IPPool.Status(reservedGeneration: generation), controlPlane)
+    }
 
     private func write(_ status: IPPool.Status?, _ controlPlane: ControlPlane) async throws {
         try await controlPlane.withAdmin { [name] client in

@@ -70,7 +70,8 @@ struct ClaimBench: Sendable {
 
     /// Makes a pool of so many addresses.
     func makePool(
-        _ family: IPFamily = .v4, size: Int = 20, cooldown: String = "10s", strategy: PoolStrategy = .random
+        _ family: IPFamily = .v4, size: Int = 20, cooldown: String = "10s", strategy: PoolStrategy = .random,
+        isCompiled: Bool = true
     ) async throws -> ClaimPool {
         let subnets = Subnets.next()
         let address = family == .v4 ? subnets.address4 : subnets.address6
@@ -90,6 +91,7 @@ struct ClaimBench: Sendable {
         _ = try await controlPlane.withAdmin {
             try $0.create(.ipPools, name: pool.name, object: object, deadline: .soon)
         }
+        if isCompiled { try await controlPlane.compileNothing(into: pool.name) }
         return pool
     }
 
@@ -240,6 +242,7 @@ struct ClaimBench: Sendable {
                     capacity: pool.addresses.count, allocated: pool.addresses.count - free.count - cooling,
                     cooling: cooling, held: 0, free: free.count,
                     occupancy: IPPool.OccupancyWindow(first: pool.first, bitmap: bitmap),
+                    reservedGeneration: metadata.generation,
                     observedGeneration: generation ?? metadata.generation)
                 var object = json
                 object["status"] = status.json
@@ -275,7 +278,7 @@ struct ClaimPool: Hashable, Sendable {
 extension ControlPlane {
     static let testLabel = "test.berth.dev/bench"
 
-    /// Deletes the pods, pools and config maps of a bench, and the allocations of these pools.
+    /// Deletes the pods, pools, reservations and config maps of a bench, and the allocations of these pools.
     func cleanUp(_ label: String) async throws {
         try await withAdmin { client in
             let selector = "\(Self.testLabel)=\(label)"
@@ -286,6 +289,7 @@ extension ControlPlane {
                 try client.deleteAll(.ipAllocations, "\(LabelKey.pool) in (\(names.joined(separator: ",")))")
                 try client.deleteAll(.ipPools, selector)
             }
+            try client.deleteAll(.ipReservations, selector)
             try client.deleteAll(.pods, namespace: "default", selector)
             try client.deleteAll(.configMaps, namespace: "default", selector)
         }
@@ -361,6 +365,7 @@ enum PluginCode {
     static let inputOutput = 5
     static let tryAgainLater = 11
     static let poolUnusable = 100
+    static let annotationRefused = 107
     static let exhausted = 101
     static let addressRefused = 102
     static let notHeld = 103

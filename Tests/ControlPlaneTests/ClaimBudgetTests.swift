@@ -45,6 +45,7 @@ struct ClaimBudgetTests {
                         .ipPools, name: name, patch: .merge(["spec": ["default": true, "nodes": [.string(node)]]]),
                         deadline: .soon)
                 }
+                try await bench.controlPlane.compileNothing(into: pool.name)
             }
             let sandbox = try bench.node.newSandbox(pod: try await bench.newPod())
             let gate = Gate()
@@ -72,6 +73,7 @@ struct ClaimBudgetTests {
                 try $0.patch(
                     .ipPools, name: name, patch: .merge(["spec": ["allowPodSelection": true]]), deadline: .soon)
             }
+            try await bench.controlPlane.compileNothing(into: other.name)
             try await bench.add(try bench.node.newSandbox(pod: pod), listed).checked()
             #expect(
                 bench.proxy.log.verbs.suffix(2) == ["get ippools", "create ipallocations"] && bench.proxy.log.count == 5

@@ -98,7 +98,7 @@ extension PluginRig {
         var spec = spec
         if spec["subnet"] == nil { spec["subnet"] = .string(subnets.subnet4) }
         made.withLock { $0.pools.append(name) }
-        try await controlPlane.makePool(name, spec)
+        try await controlPlane.makePool(name, spec, isCompiled: true)
         return name
     }
 

@@ -37,7 +37,7 @@ struct NodePermissionTests {
         (berth("ipallocations"), "get list watch create update patch delete"),
         // Pools: to read one, and to make those of ranges in network configurations.
         (berth("ippools"), "get list create"),
-        (berth("ipreservations"), "[get] [list]"),
+        (berth("ipreservations"), "list"),
         (berth("ippools/status"), ""),
         (berth("ipallocations/status"), ""),
         // Pods: to read.

@@ -14,7 +14,8 @@ struct PendingReleaseTests {
     @Test(.controlPlane) func `what an ADD takes up again is not released any more`() async throws {
         let controlPlane = try await ControlPlane.ready()
         let pool = Subnets.next()
-        try await controlPlane.makePool(pool.name, ["subnet": .string(pool.subnet4), "cooldown": "0s"])
+        try await controlPlane.makePool(
+            pool.name, ["subnet": .string(pool.subnet4), "cooldown": "0s"], isCompiled: true)
         try await withTestNode(controlPlane) { node in
             let attachments = ["a", "b"].map {
                 IPAMAPI.Attachment(networkName: "net", containerID: $0, interface: "eth0")

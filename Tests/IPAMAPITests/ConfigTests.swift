@@ -12,13 +12,27 @@ import Testing
         #expect(pools.map { $0.usable.count } == [983, 65_536])
     }
 
+    @Test func `the samples are valid reservations of addresses that the pools have`() throws {
+        let reservations = try ConfigFile.documents("samples/reservation.yaml").map {
+            try ValidatedReservation(try IPReservation($0))
+        }
+        #expect(reservations.map(\.name) == ["routers", "egress"])
+        #expect(reservations.map(\.purpose) == [nil, "egress"])
+        let pools = try ConfigFile.documents("samples/dual-stack.yaml").map { try ValidatedPool(try IPPool($0)) }
+        for pool in pools {
+            let inside = pool.configured.intersection(reservations[0].addresses(pool.family))
+            #expect(inside == reservations[0].addresses(pool.family))
+        }
+        #expect(pools[0].configured.intersection(reservations[1].v4).count == 8)
+    }
+
     @Test(
         arguments: [
             (
                 "rbac/plugin.yaml",
                 [
-                    "ipam.berth.dev/ippools: get",
-                    "ipam.berth.dev/ipallocations: get list create update patch delete", "/pods: get",
+                    "ipam.berth.dev/ippools: get list", "ipam.berth.dev/ipreservations: list",
+                    "ipam.berth.dev/ipallocations: get list create update patch delete", "/pods,namespaces,nodes: get",
                 ]
             ),
             ("rbac/plugin_inline.yaml", ["ipam.berth.dev/ippools: create"]),

@@ -65,7 +65,20 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
             "spec.origin": AllocationOrigin.allCases.map(\.rawValue),
         ])
 
-    static let all = [pools, allocations]
+    static let reservations = Self(
+        plural: "ipreservations",
+        full: {
+            ["spec": IPReservation.full.spec.json, "status": IPReservation.full.status?.json ?? .null]
+        },
+        recode: { json in
+            let reservation = try IPReservation(json)
+            var encoded: JSON = ["spec": reservation.spec.json]
+            encoded["status"] = reservation.status?.json
+            return encoded
+        },
+        samples: [:], enumerations: ["status.conditions[].status": Condition.Status.allCases.map(\.rawValue)])
+
+    static let all = [pools, allocations, reservations]
 }
 
 /// Holds the schemas of config/crd and the Swift types against each other.
@@ -182,6 +195,10 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         #expect(
             try CRD("ippools").schema["properties"]?["metadata"]?["properties"]?["name"]?["maxLength"]
                 == .int(ValidatedPool.maximumNameLength))
+        #expect(try Self.field("ipreservations", "spec.ranges")["maxItems"] == .int(ValidatedReservation.maximumRanges))
+        #expect(
+            try Self.field("ipreservations", "status.holders")["maxItems"]
+                == .int(IPReservation.Status.maximumHolders))
         let base64Length = (Occupancy.maximumCount / 8 + 2) / 3 * 4
         #expect(try Self.field("ippools", "status.occupancy.bitmap")["maxLength"] == .int(base64Length))
     }
@@ -209,10 +226,19 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         ])
     func `networks are those that Swift takes`(network: String) throws {
         let isValid = network.isEmpty || AllocationName.isValidNetworkName(network)
-        for plural in ["ippools", "ipallocations"] {
+        for plural in ["ippools", "ipallocations", "ipreservations"] {
             let field = try Self.field(plural, "spec.network")
             #expect(try Self.matches(field, network) == isValid)
             #expect(field["maxLength"] == 63)
+        }
+    }
+
+    @Test(arguments: ["dns", "a-1", "1", "A", "-a", "a-", "a.b", "a b", "", String(repeating: "a", count: 64)])
+    func `purposes are those that Swift takes`(purpose: String) throws {
+        for (plural, path) in [("ipreservations", "spec.purpose"), ("ippools", "status.reservedFor[].purpose")] {
+            let field = try Self.field(plural, path)
+            let isTaken = try Self.matches(field, purpose) && purpose.count <= (field["maxLength"]?.int ?? 0)
+            #expect(isTaken == ValidatedReservation.isPurpose(purpose))
         }
     }
 
@@ -232,9 +258,10 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
             ("", false),
         ])
     func `ranges may have every form that Swift reads`(text: String, isValid: Bool) throws {
-        for path in ["spec.ranges[]", "spec.exclude[]", "status.reserved[]"] {
+        for path in ["spec.ranges[]", "spec.exclude[]", "status.reserved[]", "status.reservedFor[].ranges[]"] {
             #expect(try Self.matches(try Self.field("ippools", path), text) == isValid)
         }
+        #expect(try Self.matches(try Self.field("ipreservations", "spec.ranges[]"), text) == isValid)
         #expect((try? IPRange(parsing: text)) != nil || !isValid)
     }
 
@@ -275,9 +302,12 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
             try Self.columns("ippools", wide: false)
                 == ["SUBNET", "ALLOCATED", "COOLING", "FREE", "READY", "AGE"])
         #expect(try Self.columns("ippools", wide: true) == ["RANGES", "GATEWAY", "NETWORK"])
+        #expect(
+            try Self.columns("ipreservations", wide: false) == ["RANGES", "PURPOSE", "ENFORCED", "HOLDERS", "AGE"])
+        #expect(try Self.columns("ipreservations", wide: true) == ["POOLS", "NETWORK", "REASON"])
     }
 
-    @Test(arguments: ["ippools", "ipallocations"])
+    @Test(arguments: ["ippools", "ipallocations", "ipreservations"])
     func `columns and selectable fields name fields of the schema`(plural: String) throws {
         let crd = try CRD(plural)
         let types = crd.schema.schemaFieldTypes()

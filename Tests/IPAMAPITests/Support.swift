@@ -67,10 +67,27 @@ extension IPPool {
         status: Status(
             capacity: 1000, allocated: 10, cooling: 3, held: 2, free: 985,
             occupancy: OccupancyWindow(first: "10.19.120.0", bitmap: [0xff, 0x03]), reserved: ["10.19.120.16/30"],
+            reservedFor: [PurposeRanges(purpose: "dns", ranges: ["10.19.120.16"])], reservedGeneration: 4,
             observedGeneration: 4,
             conditions: [
                 Condition(
                     type: "Ready", status: .true, reason: "Valid", message: "serves",
+                    lastTransitionTime: "2025-11-20T10:00:00Z", observedGeneration: 4)
+            ]))
+}
+
+extension IPReservation {
+    /// Every field has a value that is not its default.
+    static let full = IPReservation(
+        metadata: ObjectMetadata(name: "gateways"),
+        spec: Spec(
+            ranges: ["10.19.120.1-9", "fd00::/120"], pools: ["blue"], network: "red", reason: "routers", purpose: "dns"),
+        status: Status(
+            observedGeneration: 4, holderCount: 1,
+            holders: [Holder(allocation: "10.19.120.7", pool: "blue", pod: "default/web-0", node: "n1")],
+            conditions: [
+                Condition(
+                    type: "Enforced", status: .true, reason: "Compiled", message: "in force",
                     lastTransitionTime: "2025-11-20T10:00:00Z", observedGeneration: 4)
             ]))
 }

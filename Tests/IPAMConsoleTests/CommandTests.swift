@@ -53,6 +53,43 @@ struct CommandTests {
         }
     }
 
+    @Test func `free, who, status and explain know what is reserved, by what and for what, without a controller too`()
+        async throws
+    {
+        try await ConsoleRig.run { rig in
+            let (first, last) = (rig.subnets.address4(1), rig.subnets.address4(252))
+            let routers = try await rig.reserve(
+                "routers", ["ranges": [.string("\(first)-\(last)")], "reason": "routers"])
+            let egress = try await rig.reserve(
+                "egress", ["ranges": [.string(rig.subnets.address4(253))], "purpose": "egress"])
+            let free = try await rig.answer(["free", rig.pool])
+            #expect(free.json["free"] == 1)
+            #expect(free.json["reserved"] == 253)
+            #expect(free.json["ranges"]?.array?.first?["from"]?.string == rig.subnets.address4(254))
+            let status = try await rig.answer(["status", rig.pool])
+            #expect(status.json["pools"]?.array?.first?["reserved"] == 253)
+
+            let who = try await rig.kubectlBerth(["who", first])
+            #expect(
+                who.outputText
+                    == "\(first) is reserved in IPPool \(rig.pool) by IPReservation \(routers) (\"routers\")\n")
+            let other = try await rig.kubectlBerth(["who", rig.subnets.address4(253)])
+            #expect(other.outputText.contains("by IPReservation \(egress), for the purpose \"egress\""))
+
+            let node = try await rig.makeNode()
+            let plain = try await rig.makePod("plain", on: node)
+            let named = try await rig.makePod("named", on: node, annotations: ["ipam.berth.dev/purpose": "egress"])
+            let ordinary = try await rig.kubectlBerth(["explain", plain.name, "--pools", rig.pool])
+            #expect(ordinary.outputText.contains("1 of 1 addresses are free; 253 more are reserved"), "\(ordinary)")
+            let explained = try await rig.kubectlBerth(["explain", named.name, "--pools", rig.pool])
+            #expect(explained.outputText.contains("It names the purpose \"egress\""), "\(explained)")
+            #expect(
+                explained.outputText.contains("1 of 1 addresses reserved for the purpose \"egress\" are free"),
+                "\(explained)")
+            #expect(explained.outputText.contains(rig.subnets.address4(253)), "\(explained)")
+        }
+    }
+
     @Test func `free tells the ranges that are left, whatever pool took the others`() async throws {
         try await ConsoleRig.run { rig in
             let overlapping = rig.subnets.name("overlapping")
@@ -176,7 +213,8 @@ struct CommandTests {
                 #expect(answer.json["served"] == false)
                 #expect(
                     answer.json["networks"]?.array?.first?["refusal"]?.string
-                        == "no IPv4 pool can serve: IPPool \"\(off)\" is disabled (spec.disabled)")
+                        == "no IPv4 pool can serve interface eth0 on node \"\(pod.node)\": IPPool \"\(off)\" is"
+                        + " disabled (spec.disabled)")
             }
             let unknown = try await rig.kubectlBerth(["explain", pod.name, "-n", "default"])
             #expect(unknown.ending == .exited(2))
@@ -289,7 +327,7 @@ struct CommandTests {
             #expect(agent?["version"] == "0.0.9")
             #expect(components.first?["version"]?.string == ProductVersion.text)
             let served = components.filter { $0["name"] == "custom resource" }.map { $0["version"]?.string }
-            #expect(served == ["v1alpha1", "v1alpha1"])
+            #expect(served == ["v1alpha1", "v1alpha1", "v1alpha1"])
             #expect(components.contains { $0["name"] == "server" && $0["version"]?.string?.hasPrefix("v1.") == true })
         }
     }

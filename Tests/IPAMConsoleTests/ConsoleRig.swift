@@ -18,6 +18,7 @@ final class ConsoleRig: Sendable {
 
     private struct Made {
         var pools: [String] = []
+        var reservations: [String] = []
         var nodes: [String] = []
         var pods: [TestPod] = []
         var leases: [String] = []
@@ -79,6 +80,20 @@ final class ConsoleRig: Sendable {
         if spec["cooldown"] == nil { spec["cooldown"] = "0s" }
         made.withLock { $0.pools.append(name) }
         try await controlPlane.makePool(name, spec)
+    }
+
+    /// Makes a reservation, of which no controller knows.
+    func reserve(_ suffix: String, _ spec: JSON) async throws -> String {
+        let name = subnets.name(suffix)
+        made.withLock { $0.reservations.append(name) }
+        let object: JSON = [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPReservation", "metadata": ["name": .string(name)],
+            "spec": spec,
+        ]
+        _ = try await controlPlane.withAdmin {
+            try $0.create(.ipReservations, name: name, object: object, deadline: .soon)
+        }
+        return name
     }
 
     /// A node whose kubelet reports, and whose machine ID is its name.
@@ -188,6 +203,9 @@ final class ConsoleRig: Sendable {
         let made = made.withLock(\.self)
         for pod in made.pods { try await controlPlane.delete(pod) }
         try await controlPlane.withAdmin { client in
+            for name in made.reservations {
+                _ = try? client.delete(.ipReservations, name: name, preconditions: nil, deadline: .soon)
+            }
             for name in made.nodes { _ = try? client.delete(.nodes, name: name, preconditions: nil, deadline: .soon) }
             for name in made.leases {
                 _ = try? client.delete(

@@ -28,6 +28,7 @@ final class ControllerRig: Sendable {
     /// What is removed at the end.
     struct Made: Sendable {
         var pools: [String] = []
+        var reservations: [String] = []
         var nodes: [String] = []
         var pods: [TestPod] = []
         /// Of node agents.
@@ -152,6 +153,9 @@ final class ControllerRig: Sendable {
                     _ = try? client.patch(
                         .ipPools, name: name, patch: .merge(["metadata": ["finalizers": .null]]), deadline: .soon)
                 }
+                for name in made.reservations {
+                    _ = try? client.delete(.ipReservations, name: name, preconditions: nil, deadline: .soon)
+                }
                 for name in made.nodes {
                     _ = try? client.delete(.nodes, name: name, preconditions: nil, deadline: .soon)
                 }
@@ -178,6 +182,22 @@ extension ControllerRig {
         try await controlPlane.makePool(name, spec)
         try await ledger.waitUntilSeen(
             try await controlPlane.withAdmin { try $0.get(.ipPools, name: name, deadline: .soon) })
+        return name
+    }
+
+    /// Makes a reservation and returns its name.
+    func reserve(_ ranges: [String], _ suffix: String = "reservation", _ members: JSON = [:]) async throws -> String {
+        let name = subnets.name(suffix)
+        made.withLock { $0.reservations.append(name) }
+        var spec: JSON = ["ranges": .strings(ranges)]
+        for member in members.object?.members ?? [] { spec[member.name] = member.value }
+        let object: JSON = [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPReservation", "metadata": ["name": .string(name)],
+            "spec": spec,
+        ]
+        _ = try await controlPlane.withAdmin {
+            try $0.create(.ipReservations, name: name, object: object, deadline: .soon)
+        }
         return name
     }
 

@@ -1,3 +1,4 @@
+import ControllerHTTP
 import IPAMController
 import JSONText
 import TestSupport
@@ -89,9 +90,12 @@ extension ControllerTests {
                 let client = hook["clientConfig"]?["service"]
                 #expect(client?["name"]?.string == name)
                 #expect(client?["namespace"] == "berth-system")
-                #expect(client?["path"] == "/validate-ippools")
+                let plural = hook["rules"]?.array?.first?["resources"]?.array?.first?.string ?? ""
+                #expect(client?["path"]?.string == "/validate-\(plural)")
+                #expect(AdmissionEndpoint.paths.contains("/validate-\(plural)"))
                 #expect(client?["port"] == servicePort["port"])
-                #expect(hook["failurePolicy"] == "Fail")
+                // A reservation takes nothing from anybody, and so never waits for the controller.
+                #expect(hook["failurePolicy"]?.string == (plural == "ippools" ? "Fail" : "Ignore"))
                 // The endpoint gives up before, so that the API server hears why.
                 #expect((hook["timeoutSeconds"]?.int ?? 0) > 4)
             }

@@ -11,6 +11,7 @@ import TestSupport
 final class ObservedLedger: Sendable {
     let allocations = Observed<[String: JSON]>([:])
     let pools = Observed<[String: JSON]>([:])
+    let reservations = Observed<[String: JSON]>([:])
     let events = Observed<[String: JSON]>([:])
     let secrets = Observed<[String: JSON]>([:])
     let webhooks = Observed<[String: JSON]>([:])
@@ -20,8 +21,8 @@ final class ObservedLedger: Sendable {
     func run(on connection: AsyncConnection) async throws {
         try await withThrowingTaskGroup { group in
             for (type, observed) in [
-                (ResourceType.ipAllocations, allocations), (.ipPools, pools), (.events, events), (.secrets, secrets),
-                (.validatingWebhookConfigurations, webhooks),
+                (ResourceType.ipAllocations, allocations), (.ipPools, pools), (.ipReservations, reservations),
+                (.events, events), (.secrets, secrets), (.validatingWebhookConfigurations, webhooks),
             ] {
                 let store = ObjectStore { $0 }
                 store.observe { [seen] deltas in
@@ -66,6 +67,15 @@ final class ObservedLedger: Sendable {
     func waitForPool(_ name: String, _ what: String, _ isRight: @escaping @Sendable (JSON) -> Bool) async throws {
         _ = try await pools.wait(for: "\(name): \(what)", within: .seconds(40)) { pools -> Bool? in
             pools[name].map(isRight) == true ? true : nil
+        }
+    }
+
+    /// Waits until the status of a reservation is as `isRight` wants it.
+    func waitForReservation(
+        _ name: String, _ what: String, _ isRight: @escaping @Sendable (JSON) -> Bool
+    ) async throws {
+        _ = try await reservations.wait(for: "\(name): \(what)", within: .seconds(40)) { reservations -> Bool? in
+            reservations[name].map(isRight) == true ? true : nil
         }
     }
 

@@ -14,21 +14,34 @@ import Testing
             try pool("10.2.0.0/30", named: "full", status: reservingAll("10.2.0.0/30")),
             try pool("10.3.0.0/24", named: "on"),
         ]
-        #expect(try SlotPlan.slot(from: pools).pools.map(\.name) == ["on"])
-        #expect(try SlotPlan.slot(from: pools).closed.map(\.name) == ["off", "going", "full"])
+        #expect(try SlotPlan.slot(from: pools).pools.map(\.name) == ["full", "on"])
+        #expect(try SlotPlan.slot(from: pools).closed.map(\.name) == ["off", "going"])
     }
 
     @Test func `alternatives of which none is left are an error that gives each reason`() throws {
         let pools = [
             try pool("fd00::/64", named: "off", disabled: true),
             try pool("fd01::/64", named: "going", disabled: true, deleted: true),
-            try pool("fd02::/127", named: "full", status: reservingAll("fd02::/127")),
         ]
         let text = """
-            no pool can serve: IPPool "off" is disabled (spec.disabled); IPPool "going" is being deleted; \
-            IPPool "full" has no usable address
+            no pool can serve: IPPool "off" is disabled (spec.disabled); IPPool "going" is being deleted
             """
         #expect(problem { try SlotPlan.slot(from: pools) } == text)
+    }
+
+    @Test func `a pool of which all is reserved makes a slot for what is held of it`() throws {
+        let pools = [
+            try pool("10.0.0.0/24", named: "off", disabled: true),
+            try pool("10.2.0.0/30", named: "full", status: reservingAll("10.2.0.0/30")),
+        ]
+        let slot = try SlotPlan.slot(from: pools)
+        #expect(slot.pools.map(\.name) == ["full"])
+        #expect(slot.closed.map(\.name) == ["off"])
+        var generator = SplitMix64(seed: 1)
+        for strategy in PoolStrategy.allCases {
+            let full = try pool("10.2.0.0/30", strategy: strategy, status: reservingAll("10.2.0.0/30"))
+            #expect(CandidateSource(pool: full).next(using: &generator) == .exhausted)
+        }
     }
 
     // MARK: Requested addresses

@@ -5,12 +5,26 @@ internal import KubernetesCore
 
 extension ControlPlane {
     /// Makes a pool; `spec` is as in YAML.
-    package func makePool(_ name: String, _ spec: JSON) async throws {
+    ///
+    /// - Parameter isCompiled: Its status says, as that of a controller does, that nothing is reserved. Otherwise claims
+    ///   list the reservations.
+    package func makePool(_ name: String, _ spec: JSON, isCompiled: Bool = false) async throws {
         let object: JSON = [
             "apiVersion": "ipam.berth.dev/v1alpha1", "kind": "IPPool", "metadata": ["name": .string(name)],
             "spec": spec,
         ]
         _ = try await withAdmin { try $0.create(.ipPools, name: name, object: object, deadline: .soon) }
+        if isCompiled { try await compileNothing(into: name) }
+    }
+
+    /// Says in the status of a pool that reservations were compiled for its present generation, and that there are none.
+    package func compileNothing(into name: String) async throws {
+        try await withAdmin { client in
+            let json = try client.get(.ipPools, name: name, deadline: .soon)
+            let status: JSON = ["reservedGeneration": json["metadata"]?["generation"] ?? 1]
+            _ = try client.patch(
+                .ipPools, name: name, patch: .merge(["status": status]), subresource: "status", deadline: .soon)
+        }
     }
 
     /// Removes pools with all that is allocated from them. Those that are not there are no error.
