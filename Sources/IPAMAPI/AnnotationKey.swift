@@ -7,4 +7,11 @@ package enum AnnotationKey {
     package static let fencedNodeUID = "\(BerthAPI.group)/fenced-node-uid"
     /// On a pool: `true` lets it be deleted while it is in use.
     package static let forceDelete = "\(BerthAPI.group)/force-delete"
+    /// On a pod: the name of the IPClaim whose addresses it gets.
+    package static let claim = "\(BerthAPI.group)/claim"
+    /// On a pod or a namespace: `false`: no IPClaim is made for a pod that names none.
+    package static let sticky = "\(BerthAPI.group)/sticky"
+
+    /// On a pod: the same as ``claim``, for one interface.
+    package static func claim(interface: String) -> String { "\(claim).\(interface)" }
 }

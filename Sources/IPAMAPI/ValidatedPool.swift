@@ -22,6 +22,7 @@ package struct ValidatedPool: Hashable, Sendable {
     package let network: String
     package let cooldownSeconds: Int
     package let strategy: PoolStrategy
+    package let stickiness: PoolStickiness
     /// Takes no new claims.
     package let isDisabled: Bool
     package let isBeingDeleted: Bool
@@ -47,6 +48,7 @@ package struct ValidatedPool: Hashable, Sendable {
         network = spec.network
         cooldownSeconds = spec.cooldownSeconds
         strategy = spec.strategy
+        stickiness = spec.stickiness
         isDisabled = spec.disabled
         status = pool.status
         try Self.checkNames(pool)

@@ -42,6 +42,24 @@ extension IPAllocation.Spec {
     }
 }
 
+extension IPClaim {
+    /// Every field has a value that is not its default.
+    static let full = IPClaim(
+        metadata: ObjectMetadata(name: "web", namespace: "shop"),
+        spec: Spec(
+            addresses: ["10.19.120.7"], pools: ["blue"], retention: Retention(.period, seconds: 7200),
+            interface: "eth0", networkName: "net", pod: "web-0"),
+        status: Status(
+            holder: Holder(
+                pod: "web-0", podUID: "pod-uid", interface: "eth0", attachment: "digest", node: "n1", machineID: "m1"),
+            addresses: ["10.19.120.7"], observedGeneration: 4,
+            conditions: [
+                Condition(
+                    type: "Ready", status: .true, reason: "Kept", message: "kept",
+                    lastTransitionTime: "2025-11-20T10:00:00Z", observedGeneration: 4)
+            ]))
+}
+
 extension IPPool {
     /// Every field has a value that is not its default.
     static let full = IPPool(
@@ -53,7 +71,7 @@ extension IPPool {
                 RouteSpec(
                     dst: "10.0.0.0/8", gw: "10.19.123.253", mtu: 1400, advmss: 1360, priority: 7, table: 100, scope: 253
                 )
-            ], network: "red", cooldownSeconds: 90, strategy: .sequential, disabled: true),
+            ], network: "red", cooldownSeconds: 90, strategy: .sequential, stickiness: .pods, disabled: true),
         status: Status(
             capacity: 1000, allocated: 10, cooling: 3, held: 2, free: 985,
             occupancy: OccupancyWindow(first: "10.19.120.0", bitmap: [0xff, 0x03]), reserved: ["10.19.120.16/30"],
