@@ -7,6 +7,8 @@ extension Ledger {
     /// What an ADD must know before it may claim.
     struct Situation {
         var claimant: Claimant
+        /// Nil where there is no pod, or none in the API.
+        var podMetadata: ObjectMetadata?
         var pools: [String: ValidatedPool]
         /// Names from earlier ADDs: with a version where the attachment holds them, without one where a create may
         /// still be committed.
@@ -28,9 +30,10 @@ extension Ledger {
 
         var claimant = Claimant(
             attachment: order.attachment, origin: .container, pod: nil, node: node, machineID: machineID)
+        var podMetadata: ObjectMetadata?
         if let arguments = order.pod {
             let found = try answers.removeFirst().unlessNotFound()
-            (claimant.origin, claimant.pod) = try identify(arguments, found)
+            (claimant.origin, claimant.pod, podMetadata) = try identify(arguments, found)
         }
         var pools: [String: ValidatedPool] = [:]
         let inline = Dictionary(uniqueKeysWithValues: order.inlinePools.map { ($0.poolName, $0) })
@@ -46,12 +49,12 @@ extension Ledger {
             let found = try answers.removeFirst().unlessNotFound()
             if let record = record.seen(found, by: claimant, now: transport.now()) { remembered.append(record) }
         }
-        return Situation(claimant: claimant, pools: pools, leftover: remembered)
+        return Situation(claimant: claimant, podMetadata: podMetadata, pools: pools, leftover: remembered)
     }
 
     private func identify(
         _ arguments: PodArguments, _ found: JSON?
-    ) throws(LedgerError) -> (AllocationOrigin, PodReference) {
+    ) throws(LedgerError) -> (AllocationOrigin, PodReference, ObjectMetadata?) {
         let name = "\(arguments.namespace)/\(arguments.name)"
         let metadata = try found.map { json throws(LedgerError) in
             do throws(JSONDecodingError) {
@@ -61,8 +64,8 @@ extension Ledger {
             }
         }
         switch PodIdentity(arguments: arguments, found: metadata) {
-        case .pod(let pod): return (.pod, pod)
-        case .staticPod(let pod): return (.static, pod)
+        case .pod(let pod): return (.pod, pod, metadata)
+        case .staticPod(let pod): return (.static, pod, metadata)
         case .gone: throw .podChanged("pod \"\(name)\" does not exist (any more)")
         case .replaced(let uid):
             throw .podChanged(
@@ -120,6 +123,7 @@ extension JournalEntry.Record {
         if let found, let allocation = try? IPAllocation(found), claimant.holds(allocation) {
             var record = JournalEntry.Record(allocation)
             record.mayCommitUntil = mayCommitUntil
+            record.isKept = isKept
             return record
         }
         var record = self

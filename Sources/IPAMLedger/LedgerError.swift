@@ -22,6 +22,8 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
     case deleted(Attachment)
     /// Another ADD or DEL of the same attachment is still under way.
     case busy(Attachment)
+    /// Another pod has the IPClaim, or its addresses, and is not proved to be gone.
+    case claimBusy(String)
     /// The ledger does not say what the sandbox holds (CHECK).
     case notHeld(String)
     /// An object that cannot be understood, edited by hand or written by something else.
@@ -67,7 +69,9 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         switch self {
         case .api(let error, let attempts): attempts > 1 ? "\(error) (after \(attempts) attempts)" : "\(error)"
         case .deadline(let text): "deadline passed: \(text)"
-        case .poolUnusable(let text), .addressRefused(let text), .podChanged(let text), .notHeld(let text): text
+        case .poolUnusable(let text), .addressRefused(let text), .podChanged(let text), .claimBusy(let text),
+            .notHeld(let text):
+            text
         case .exhausted(let fills):
             "no address is free: \(fills.map(\.description).joined(separator: "; "))"
         case .deleted(let attachment): "\(attachment) was deleted while its ADD was under way"
