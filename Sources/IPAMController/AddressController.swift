@@ -44,6 +44,8 @@ package final class AddressController: Sendable {
     private let counting: Controller<PoolStatusReconciler>
     private let life: PoolLifeReconciler
     private let living: Controller<PoolLifeReconciler>
+    private let claims: ClaimReconciler
+    private let claiming: Controller<ClaimReconciler>
     private let certificates: WebhookCertificates?
     private let certifying: Controller<WebhookCertificates>?
     private let events: EventRecorder
@@ -90,6 +92,9 @@ package final class AddressController: Sendable {
         life = PoolLifeReconciler(view, writer, inlineLifetime: settings.inlinePoolLifetime, logger: logger)
         living = Controller(
             life, limits: WorkLimits(concurrency: 4), report: Self.report("pools", logger, metrics))
+        claims = ClaimReconciler(view, writer, logger: logger)
+        claiming = Controller(
+            claims, limits: WorkLimits(concurrency: 16), report: Self.report("claims", logger, metrics))
         certificates = webhook.map {
             WebhookCertificates(
                 $0.settings, source: $0.source, writer: writer, logger: logger, now: { wallTime() / 1_000_000 })
@@ -109,10 +114,10 @@ package final class AddressController: Sendable {
         let reclaim = reclaim
         metrics.collect(
             in: registry, view, candidates: { reclaim.candidates },
-            depths: { [reclaiming, cooling, counting, living] in
+            depths: { [reclaiming, cooling, counting, living, claiming] in
                 [
                     ("reclaim", reclaiming.depth), ("cooldown", cooling.depth), ("status", counting.depth),
-                    ("pools", living.depth),
+                    ("pools", living.depth), ("claims", claiming.depth),
                 ]
             })
     }
@@ -155,12 +160,17 @@ package final class AddressController: Sendable {
             counting.enqueue(key.name)
             living.enqueue(key.name)
         }
+        for (_, object) in view.claims.objects { claiming.enqueue(object.value.reference) }
+        for (_, object) in view.allocations.objects {
+            if let claim = object.value.claim { claiming.enqueue(claim) }
+        }
         certifying?.enqueue(.certificates)
         try await withThrowingTaskGroup { group in
             group.addTask { try await self.reclaiming.run() }
             group.addTask { try await self.cooling.run() }
             group.addTask { try await self.counting.run() }
             group.addTask { try await self.living.run() }
+            group.addTask { try await self.claiming.run() }
             if let certifying { group.addTask { try await certifying.run() } }
             try await group.waitForAll()
         }
@@ -170,6 +180,7 @@ package final class AddressController: Sendable {
         reclaim.forget()
         cooldown.forget()
         life.forget()
+        claims.forget()
     }
 
     // MARK: What concerns what
@@ -203,6 +214,27 @@ package final class AddressController: Sendable {
         cooling.observe(view.allocations) { gate.isInTerm ? [$0.key.name] : [] }
         counting.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         living.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
+        claiming.observe(view.allocations) { delta in
+            gate.isInTerm ? Set(delta.records.compactMap(\.claim)).sorted { $0.uid < $1.uid } : []
+        }
+        claiming.observe(view.claims) { delta in
+            guard gate.isInTerm else { return [] }
+            switch delta {
+            case .added(_, let object): return [object.value.reference]
+            case .changed(_, let old, let new): return [old.value.reference, new.value.reference]
+            case .deleted(_, let old), .unreadable(_, _, let old): return old.map { [$0.value.reference] } ?? []
+            }
+        }
+        claiming.observe(view.statefulSets) { delta in
+            guard gate.isInTerm else { return [] }
+            switch delta {
+            case .added: return []
+            case .changed(_, let old, let new):
+                return old.value == new.value ? [] : view.claims(ofStatefulSet: old.value.uid)
+            case .deleted(_, let old), .unreadable(_, _, let old):
+                return old.map { view.claims(ofStatefulSet: $0.value.uid) } ?? []
+            }
+        }
         let (counting, living, events, logger) = (counting, living, events, logger)
         view.allocations.observe { deltas in
             if gate.isInTerm {
