@@ -105,6 +105,25 @@ struct IdentityFaultTests {
         }
     }
 
+    @Test func `what a configuration gives to every pod is kept for none`() async throws {
+        try await IdentityBench.run { identity in
+            let bench = identity.bench
+            let pool = try await bench.makePool()
+            let subnets = Subnets.next()
+            let fixed = subnets.address4(9)
+            let configuration = bench.configuration(
+                [pool], ipam: ["addresses": [["address": .string("\(fixed)/24")]]])
+            let sandbox = try identity.sandbox(of: try await identity.pod())
+            let added = try await bench.node.add(sandbox, configuration).checked()
+            #expect(added.addresses.contains(fixed) && added.addresses.count == 2)
+            #expect(try await identity.allocation(fixed)?.spec.claim == nil)
+            try await bench.node.del(sandbox, configuration).checked()
+            #expect(try await identity.allocation(fixed)?.spec.state == .cooling)
+            let own = try #require(added.addresses.first { $0 != fixed })
+            #expect(try await identity.allocation(own)?.spec.state == .held)
+        }
+    }
+
     // MARK: Claims that ask for addresses
 
     @Test func `K4: a pod gets the address that its claim asks for`() async throws {
