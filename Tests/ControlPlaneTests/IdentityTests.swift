@@ -260,6 +260,28 @@ struct IdentityTests {
         }
     }
 
+    @Test
+    func `in a Sequential pool the pods of a StatefulSet get addresses in the order of their ordinals, and keep it`()
+        async throws
+    {
+        try await IdentityBench.run { identity in
+            let pool = try await identity.bench.makePool(size: 4, strategy: .sequential)
+            for ordinal in [0, 1, 2] {
+                let sandbox = try identity.sandbox(of: try await identity.pod("web-\(ordinal)"))
+                #expect(try await identity.add(sandbox, pool).checked().addresses == [pool.addresses[ordinal]])
+                try await identity.del(sandbox, pool)
+            }
+            for ordinal in [2, 0, 1] {
+                let pod = try #require(
+                    try await identity.claims().first { $0.spec.pod == "web-\(ordinal)" }?.status.holder)
+                let sandbox = try identity.sandbox(
+                    of: TestPod(
+                        namespace: identity.namespace, name: pod.pod, uid: pod.podUID, node: identity.bench.node.name))
+                #expect(try await identity.add(sandbox, pool).checked().addresses == [pool.addresses[ordinal]])
+            }
+        }
+    }
+
     @Test func `a StatefulSet that is made anew inherits nothing`() async throws {
         try await IdentityBench.run { identity in
             let (bench, namespace) = (identity.bench, identity.namespace)
