@@ -9,6 +9,15 @@ package enum PoolStrategy: String, Hashable, Sendable, CaseIterable {
     case sequential = "Sequential"
 }
 
+/// Which pods keep their addresses without naming an IPClaim.
+package enum PoolStickiness: String, Hashable, Sendable, CaseIterable {
+    /// Those of StatefulSets.
+    case statefulSets = "StatefulSets"
+    /// Every pod, by its namespace and name.
+    case pods = "Pods"
+    case none = "None"
+}
+
 /// A pool as it is written down. Whether it makes sense is for ``ValidatedPool`` to say.
 package struct IPPool: Hashable, Sendable {
     package var metadata: ObjectMetadata
@@ -60,6 +69,7 @@ extension IPPool {
         /// Written as a duration, `spec.cooldown`.
         package var cooldownSeconds: Int
         package var strategy: PoolStrategy
+        package var stickiness: PoolStickiness
         package var disabled: Bool
         /// No new claims, until the last holder is gone and the pool can be removed.
         package var draining: Bool
@@ -69,8 +79,8 @@ extension IPPool {
         package init(
             subnet: String, ranges: [String] = [], exclude: [String] = [], gateway: String? = nil,
             routes: [RouteSpec] = [], network: String = "", cooldownSeconds: Int = defaultCooldownSeconds,
-            strategy: PoolStrategy = .random, disabled: Bool = false, draining: Bool = false,
-            selection: Selection = Selection()
+            strategy: PoolStrategy = .random, stickiness: PoolStickiness = .statefulSets, disabled: Bool = false,
+            draining: Bool = false, selection: Selection = Selection()
         ) {
             self.subnet = subnet
             self.ranges = ranges
@@ -80,6 +90,7 @@ extension IPPool {
             self.network = network
             self.cooldownSeconds = cooldownSeconds
             self.strategy = strategy
+            self.stickiness = stickiness
             self.disabled = disabled
             self.draining = draining
             self.selection = selection
@@ -128,6 +139,7 @@ extension IPPool.Spec {
             cooldownSeconds = seconds
         }
         strategy = try fields.choice("strategy") ?? .random
+        stickiness = try fields.choice("stickiness") ?? .statefulSets
         disabled = try fields.bool("disabled") ?? false
         draining = try fields.bool("draining") ?? false
         selection = try IPPool.Selection(fields)
@@ -143,6 +155,7 @@ extension IPPool.Spec {
         if !network.isEmpty { json["network"] = .string(network) }
         json["cooldown"] = .string(DurationText.text(seconds: cooldownSeconds))
         json["strategy"] = .string(strategy.rawValue)
+        json["stickiness"] = .string(stickiness.rawValue)
         json["disabled"] = .bool(disabled)
         if draining { json["draining"] = true }
         selection.add(to: &json)

@@ -25,6 +25,7 @@ package struct ValidatedPool: Hashable, Sendable {
     package let network: String
     package let cooldownSeconds: Int
     package let strategy: PoolStrategy
+    package let stickiness: PoolStickiness
     /// Takes no new claims.
     package let isDisabled: Bool
     /// Takes no new claims either: it is to become empty.
@@ -54,6 +55,7 @@ package struct ValidatedPool: Hashable, Sendable {
         network = spec.network
         cooldownSeconds = spec.cooldownSeconds
         strategy = spec.strategy
+        stickiness = spec.stickiness
         isDisabled = spec.disabled
         isDraining = spec.draining
         selectors = try PoolSelectors(spec.selection)

@@ -45,6 +45,8 @@ package final class AddressController: Sendable {
     private let life: PoolLifeReconciler
     private let living: Controller<PoolLifeReconciler>
     private let reserving: Controller<ReservationReconciler>
+    private let claims: ClaimReconciler
+    private let claiming: Controller<ClaimReconciler>
     private let certificates: WebhookCertificates?
     private let certifying: Controller<WebhookCertificates>?
     private let events: EventRecorder
@@ -94,6 +96,9 @@ package final class AddressController: Sendable {
         reserving = Controller(
             ReservationReconciler(view, writer, interval: settings.statusInterval),
             limits: WorkLimits(concurrency: 2), report: Self.report("reservations", logger, metrics))
+        claims = ClaimReconciler(view, writer, logger: logger)
+        claiming = Controller(
+            claims, limits: WorkLimits(concurrency: 16), report: Self.report("claims", logger, metrics))
         certificates = webhook.map {
             WebhookCertificates(
                 $0.settings, source: $0.source, writer: writer, logger: logger, now: { wallTime() / 1_000_000 })
@@ -113,10 +118,10 @@ package final class AddressController: Sendable {
         let reclaim = reclaim
         metrics.collect(
             in: registry, view, candidates: { reclaim.candidates },
-            depths: { [reclaiming, cooling, counting, living, reserving] in
+            depths: { [reclaiming, cooling, counting, living, reserving, claiming] in
                 [
                     ("reclaim", reclaiming.depth), ("cooldown", cooling.depth), ("status", counting.depth),
-                    ("pools", living.depth), ("reservations", reserving.depth),
+                    ("pools", living.depth), ("reservations", reserving.depth), ("claims", claiming.depth),
                 ]
             })
     }
@@ -160,6 +165,10 @@ package final class AddressController: Sendable {
             living.enqueue(key.name)
         }
         for key in view.reservations.keys { reserving.enqueue(key.name) }
+        for (_, object) in view.claims.objects { claiming.enqueue(object.value.reference) }
+        for (_, object) in view.allocations.objects {
+            if let claim = object.value.claim { claiming.enqueue(claim) }
+        }
         certifying?.enqueue(.certificates)
         try await withThrowingTaskGroup { group in
             group.addTask { try await self.reclaiming.run() }
@@ -172,6 +181,7 @@ package final class AddressController: Sendable {
                 do { try await self.view.reservations.waitUntilSynced() } catch { return }
                 for key in self.view.pools.keys { self.counting.enqueue(key.name) }
             }
+            group.addTask { try await self.claiming.run() }
             if let certifying { group.addTask { try await certifying.run() } }
             try await group.waitForAll()
         }
@@ -181,6 +191,7 @@ package final class AddressController: Sendable {
         reclaim.forget()
         cooldown.forget()
         life.forget()
+        claims.forget()
     }
 
     // MARK: What concerns what
@@ -215,6 +226,27 @@ package final class AddressController: Sendable {
         counting.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         living.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         observeReservations()
+        claiming.observe(view.allocations) { delta in
+            gate.isInTerm ? Set(delta.records.compactMap(\.claim)).sorted { $0.uid < $1.uid } : []
+        }
+        claiming.observe(view.claims) { delta in
+            guard gate.isInTerm else { return [] }
+            switch delta {
+            case .added(_, let object): return [object.value.reference]
+            case .changed(_, let old, let new): return [old.value.reference, new.value.reference]
+            case .deleted(_, let old), .unreadable(_, _, let old): return old.map { [$0.value.reference] } ?? []
+            }
+        }
+        claiming.observe(view.statefulSets) { delta in
+            guard gate.isInTerm else { return [] }
+            switch delta {
+            case .added: return []
+            case .changed(_, let old, let new):
+                return old.value == new.value ? [] : view.claims(ofStatefulSet: old.value.uid)
+            case .deleted(_, let old), .unreadable(_, _, let old):
+                return old.map { view.claims(ofStatefulSet: $0.value.uid) } ?? []
+            }
+        }
         let (counting, living, reserving, events, logger) = (counting, living, reserving, events, logger)
         view.allocations.observe { deltas in
             if gate.isInTerm {

@@ -5,14 +5,14 @@ import JSONText
 import KubernetesCore
 import KubernetesRuntime
 
-/// Answers the API server about edits of pools and of reservations.
+/// Answers the API server about edits of pools, reservations and claims.
 package struct PoolAdmission: Sendable {
     private let view: ClusterView
 
     package init(_ view: ClusterView) { self.view = view }
 
     package func decide(_ request: AdmissionRequest) -> AdmissionAnswer {
-        let kinds = [ResourceType.ipPools.plural, ResourceType.ipReservations.plural]
+        let kinds = [ResourceType.ipPools, .ipReservations, .ipClaims].map(\.plural)
         guard request.resource.group == BerthAPI.group, kinds.contains(request.resource.resource),
             request.resource.subresource == nil
         else { return .allowed() }
@@ -28,6 +28,11 @@ package struct PoolAdmission: Sendable {
     }
 
     private func decision(_ resource: String, old: JSON?, new: JSON?) -> PoolEdit.Decision {
+        if resource == ResourceType.ipClaims.plural {
+            return ClaimEdit.decide(old: old, new: new, pools: view.validPools) {
+                view.allocations.value(ObjectKey(name: $0))
+            }
+        }
         guard resource == ResourceType.ipReservations.plural else {
             let pools = view.validPools
             return view.withIndex { PoolEdit.decide(old: old, new: new, otherPools: pools, index: $0) }

@@ -26,13 +26,24 @@ import Testing
         #expect(pools[0].configured.intersection(reservations[1].v4).count == 8)
     }
 
+    @Test func `the sample claims and their pool make sense`() throws {
+        let documents = try ConfigFile.documents("samples/claims.yaml")
+        let claims = try documents.filter { $0["kind"] == "IPClaim" }.map { try IPClaim($0) }
+        #expect(claims.map(\.spec.retention.policy) == [.untilClaimDeleted, .period])
+        #expect(claims.map(\.spec.retention.seconds) == [nil, 7200])
+        let pools = try documents.filter { $0["kind"] == "IPPool" }.map { try ValidatedPool(try IPPool($0)) }
+        #expect(pools.map(\.stickiness) == [.pods])
+    }
+
     @Test(
         arguments: [
             (
                 "rbac/plugin.yaml",
                 [
                     "ipam.berth.dev/ippools: get list", "ipam.berth.dev/ipreservations: list",
-                    "ipam.berth.dev/ipallocations: get list create update patch delete", "/pods,namespaces,nodes: get",
+                    "ipam.berth.dev/ipallocations: get list create update patch delete",
+                    "ipam.berth.dev/ipclaims: get create", "ipam.berth.dev/ipclaims/status: patch",
+                    "/pods,namespaces,nodes: get",
                 ]
             ),
             ("rbac/plugin_inline.yaml", ["ipam.berth.dev/ippools: create"]),

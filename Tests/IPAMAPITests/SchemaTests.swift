@@ -47,6 +47,7 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         samples: ["spec.cooldown": "1m30s", "status.occupancy.bitmap": "/wA="],
         enumerations: [
             "spec.strategy": PoolStrategy.allCases.map(\.rawValue),
+            "spec.stickiness": PoolStickiness.allCases.map(\.rawValue),
             "status.conditions[].status": Condition.Status.allCases.map(\.rawValue),
             "spec.podSelector.matchExpressions[].operator": operators,
             "spec.namespaceSelector.matchExpressions[].operator": operators,
@@ -78,7 +79,22 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         },
         samples: [:], enumerations: ["status.conditions[].status": Condition.Status.allCases.map(\.rawValue)])
 
-    static let all = [pools, allocations, reservations]
+    static let claims = Self(
+        plural: "ipclaims",
+        full: { ["spec": IPClaim.full.spec.json, "status": IPClaim.full.status.json] },
+        recode: { json in
+            let claim = try IPClaim(json)
+            var encoded: JSON = ["spec": claim.spec.json]
+            if claim.status != IPClaim.Status() { encoded["status"] = claim.status.json }
+            return encoded
+        },
+        samples: ["spec.retention.for": "1m30s"],
+        enumerations: [
+            "spec.retention.policy": RetentionPolicy.allCases.map(\.rawValue),
+            "status.conditions[].status": Condition.Status.allCases.map(\.rawValue),
+        ])
+
+    static let all = [pools, allocations, reservations, claims]
 }
 
 /// Holds the schemas of config/crd and the Swift types against each other.

@@ -15,6 +15,7 @@ final class ObservedLedger: Sendable {
     let events = Observed<[String: JSON]>([:])
     let secrets = Observed<[String: JSON]>([:])
     let webhooks = Observed<[String: JSON]>([:])
+    let claims = Observed<[String: JSON]>([:])
     /// The UIDs of all objects that were ever seen.
     private let seen = Observed<Set<String>>([])
 
@@ -22,7 +23,8 @@ final class ObservedLedger: Sendable {
         try await withThrowingTaskGroup { group in
             for (type, observed) in [
                 (ResourceType.ipAllocations, allocations), (.ipPools, pools), (.ipReservations, reservations),
-                (.events, events), (.secrets, secrets), (.validatingWebhookConfigurations, webhooks),
+                (.ipClaims, claims), (.events, events), (.secrets, secrets),
+                (.validatingWebhookConfigurations, webhooks),
             ] {
                 let store = ObjectStore { $0 }
                 store.observe { [seen] deltas in
