@@ -73,6 +73,8 @@ extension IPPool {
         package var disabled: Bool
         /// No new claims, until the last holder is gone and the pool can be removed.
         package var draining: Bool
+        /// The most addresses that the pods of one namespace may have of the pool; nil for no limit.
+        package var namespaceQuota: Int?
         /// Written as members of `spec` themselves.
         package var selection: Selection
 
@@ -80,7 +82,7 @@ extension IPPool {
             subnet: String, ranges: [String] = [], exclude: [String] = [], gateway: String? = nil,
             routes: [RouteSpec] = [], network: String = "", cooldownSeconds: Int = defaultCooldownSeconds,
             strategy: PoolStrategy = .random, stickiness: PoolStickiness = .statefulSets, disabled: Bool = false,
-            draining: Bool = false, selection: Selection = Selection()
+            draining: Bool = false, namespaceQuota: Int? = nil, selection: Selection = Selection()
         ) {
             self.subnet = subnet
             self.ranges = ranges
@@ -93,6 +95,7 @@ extension IPPool {
             self.stickiness = stickiness
             self.disabled = disabled
             self.draining = draining
+            self.namespaceQuota = namespaceQuota
             self.selection = selection
         }
     }
@@ -142,6 +145,7 @@ extension IPPool.Spec {
         stickiness = try fields.choice("stickiness") ?? .statefulSets
         disabled = try fields.bool("disabled") ?? false
         draining = try fields.bool("draining") ?? false
+        namespaceQuota = try fields.int("namespaceQuota")
         selection = try IPPool.Selection(fields)
     }
 
@@ -158,6 +162,7 @@ extension IPPool.Spec {
         json["stickiness"] = .string(stickiness.rawValue)
         json["disabled"] = .bool(disabled)
         if draining { json["draining"] = true }
+        json["namespaceQuota"] = namespaceQuota.map { .int($0) }
         selection.add(to: &json)
         return json
     }

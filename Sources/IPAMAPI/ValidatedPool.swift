@@ -31,6 +31,8 @@ package struct ValidatedPool: Hashable, Sendable {
     /// Takes no new claims either: it is to become empty.
     package let isDraining: Bool
     package let selectors: PoolSelectors
+    /// The most addresses that the pods of one namespace may have of the pool; nil for no limit.
+    package let namespaceQuota: Int?
     package let isBeingDeleted: Bool
     /// Hints, of whichever generation.
     package let status: IPPool.Status?
@@ -59,6 +61,12 @@ package struct ValidatedPool: Hashable, Sendable {
         isDisabled = spec.disabled
         isDraining = spec.draining
         selectors = try PoolSelectors(spec.selection)
+        namespaceQuota = spec.namespaceQuota
+        if let quota = spec.namespaceQuota, quota < 1 {
+            throw PoolProblem(
+                field: "spec.namespaceQuota", message: "\(quota) would serve nobody; leave it out, or use spec.disabled"
+            )
+        }
         status = pool.status
         try Self.checkNames(pool)
 

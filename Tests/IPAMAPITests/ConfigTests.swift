@@ -26,6 +26,20 @@ import Testing
         #expect(pools[0].configured.intersection(reservations[1].v4).count == 8)
     }
 
+    @Test(arguments: [
+        "application-range", "claims", "default-pools", "draining", "dual-stack", "pod-choice", "racks", "reservation",
+    ])
+    func `every sample makes sense`(name: String) throws {
+        for document in try ConfigFile.documents("samples/\(name).yaml") {
+            switch document["kind"]?.string {
+            case "IPPool": _ = try ValidatedPool(try IPPool(document))
+            case "IPReservation": _ = try ValidatedReservation(try IPReservation(document))
+            case "IPClaim": _ = try IPClaim(document)
+            case let kind: #expect(["Pod", "StatefulSet", "Namespace"].contains(kind))
+            }
+        }
+    }
+
     @Test func `the sample claims and their pool make sense`() throws {
         let documents = try ConfigFile.documents("samples/claims.yaml")
         let claims = try documents.filter { $0["kind"] == "IPClaim" }.map { try IPClaim($0) }

@@ -78,7 +78,7 @@ extension IPPool {
                     dst: "10.0.0.0/8", gw: "10.19.123.253", mtu: 1400, advmss: 1360, priority: 7, table: 100, scope: 253
                 )
             ], network: "red", cooldownSeconds: 90, strategy: .sequential, stickiness: .pods, disabled: true,
-            draining: true,
+            draining: true, namespaceQuota: 7,
             selection: Selection(
                 isDefault: true, allowPodSelection: true, podSelector: .full, namespaceSelector: .full,
                 nodeSelector: .full, namespaces: ["shop"], nodes: ["n[1-3]"], interfaces: ["net*"], networks: ["blue"],
@@ -86,7 +86,8 @@ extension IPPool {
         status: Status(
             capacity: 1000, allocated: 10, cooling: 3, held: 2, free: 985,
             occupancy: OccupancyWindow(first: "10.19.120.0", bitmap: [0xff, 0x03]), reserved: ["10.19.120.16/30"],
-            reservedFor: [PurposeRanges(purpose: "dns", ranges: ["10.19.120.16"])], reservedGeneration: 4,
+            reservedFor: [PurposeRanges(purpose: "dns", ranges: ["10.19.120.16"])],
+            namespacesAtQuota: [NamespaceUse(namespace: "shop", used: 9)], reservedGeneration: 4,
             observedGeneration: 4,
             conditions: [
                 Condition(
