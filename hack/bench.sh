@@ -5,8 +5,8 @@
 # Usage: hack/bench.sh [--quick] [--only NAME]... [--against FILE] [--json FILE]
 #
 #   --quick         about a minute once everything is built: few runs, and 2,000 addresses in place of 60,000
-#   --only NAME     that part alone; may be given more than once: startup, footprint, sequential, builds, concurrent,
-#                   requests, full, unreachable, filled, controller
+#   --only NAME     that part alone; may be given more than once: startup, footprint, sequential, builds, selection,
+#                   concurrent, requests, full, unreachable, filled, controller
 #   --against FILE  another build of the plugin, measured beside this one (the part `builds`)
 #   --json FILE     writes the figures there too, as JSON
 #

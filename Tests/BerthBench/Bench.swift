@@ -85,6 +85,7 @@ struct Bench: Sendable {
         case .footprint: try await footprint()
         case .sequential: try await sequential()
         case .builds: try await builds()
+        case .selection: try await selection()
         case .concurrent: try await concurrent()
         case .requests: try await requests()
         case .full: try await full()
@@ -153,11 +154,17 @@ struct Bench: Sendable {
     }
 
     /// A new sandbox of pod `index` modulo their number, on the pod's node or another one.
-    func attachment(_ index: Int, _ pools: String..., on node: TestNode? = nil) throws -> BenchAttachment {
+    ///
+    /// - Parameters:
+    ///   - pools: What the network configuration names; nothing: it leaves the choice to default pools.
+    ///   - ipam: More members of the `ipam` section.
+    func attachment(
+        _ index: Int, _ pools: String..., on node: TestNode? = nil, ipam: JSON = [:]
+    ) throws -> BenchAttachment {
         let node = node ?? nodes[index % nodes.count]
         return BenchAttachment(
             node: node, sandbox: try node.newSandbox(pod: pods[index % pods.count]),
-            configuration: node.configuration(pools: pools))
+            configuration: node.configuration(pools: pools.isEmpty ? nil : pools, ipam: ipam))
     }
 
     /// What the C program is to create in place of an ADD of the same pod.

@@ -1,6 +1,6 @@
 /// The parts of the benchmark, in the order in which they run: the one that fills the API server comes last.
 enum Section: String, CaseIterable, Sendable {
-    case startup, footprint, sequential, builds, concurrent, requests, full, unreachable, filled, controller
+    case startup, footprint, sequential, builds, selection, concurrent, requests, full, unreachable, filled, controller
 
     var summary: String {
         switch self {
@@ -8,6 +8,7 @@ enum Section: String, CaseIterable, Sendable {
         case .footprint: "size of the executable, peak memory"
         case .sequential: "one ADD and one DEL after another"
         case .builds: "the same beside another build of the plugin (--against)"
+        case .selection: "ADD that finds its pool among 200"
         case .concurrent: "10, 50 and 100 ADDs at once from 5 nodes"
         case .requests: "requests at the API server for each verb"
         case .full: "ADD in a pool of 1,000 with 5 addresses free"
