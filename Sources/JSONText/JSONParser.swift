@@ -17,8 +17,15 @@ extension JSON {
     ///
     /// Nesting deeper than 256 levels is refused, so that hostile input cannot exhaust the stack. Invalid UTF-8 in a
     /// string is repaired with U+FFFD.
-    package init(parsing bytes: [UInt8]) throws(JSONSyntaxError) {
-        self = try bytes.withUnsafeBufferPointer { buffer throws(JSONSyntaxError) in try JSON(parsing: buffer) }
+    ///
+    /// - Parameter name: Members of this name are left out, at every level, for the time that they would cost. Of their
+    ///   objects and lists only brackets and strings are checked.
+    package init(parsing bytes: [UInt8], leavingOut name: String? = nil) throws(JSONSyntaxError) {
+        self = try bytes.withUnsafeBufferPointer { buffer throws(JSONSyntaxError) in
+            var parser = JSONParser(bytes: buffer)
+            parser.unwantedName = name
+            return try parser.parseDocument()
+        }
     }
 
     package init(parsing text: String) throws(JSONSyntaxError) {
@@ -37,6 +44,7 @@ private struct JSONParser {
     let bytes: UnsafeBufferPointer<UInt8>
     var offset = 0
     var depth = 0
+    var unwantedName: String?
 
     init(bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
 
@@ -105,11 +113,51 @@ private struct JSONParser {
                 let name = try parseString()
                 guard peek() == UInt8(ascii: ":") else { throw failure("expected ':' after a member's name") }
                 offset += 1
-                object.append(JSONObject.Member(name: name, value: try parseValue()))
+                if let unwantedName, name == unwantedName {
+                    try skipValue()
+                } else {
+                    object.append(JSONObject.Member(name: name, value: try parseValue()))
+                }
             } while try separated(closing: UInt8(ascii: "}"), "expected ',' or '}' in an object")
         }
         depth -= 1
         return .object(object)
+    }
+
+    /// Consumes a value that nobody wants.
+    mutating func skipValue() throws(JSONSyntaxError) {
+        guard peek() == UInt8(ascii: "{") || peek() == UInt8(ascii: "[") else {
+            _ = try parseValue()
+            return
+        }
+        var openCount = 0
+        repeat {
+            switch peek() {
+            case UInt8(ascii: "{"), UInt8(ascii: "["): openCount += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"): openCount -= 1
+            case UInt8(ascii: "\""):
+                try skipString()
+                continue
+            default:
+                guard offset < bytes.count else { throw failure("unexpected end") }
+            }
+            offset += 1
+        } while openCount > 0
+    }
+
+    mutating func skipString() throws(JSONSyntaxError) {
+        offset += 1
+        while offset < bytes.count {
+            switch bytes[offset] {
+            case UInt8(ascii: "\""):
+                offset += 1
+                return
+            case UInt8(ascii: "\\"): offset += 2
+            default: offset += 1
+            }
+        }
+        offset = bytes.count
+        throw failure("a string without its closing quote")
     }
 
     mutating func parseArray() throws(JSONSyntaxError) -> JSON {

@@ -17,7 +17,8 @@ package func interpret(_ reply: Reply, to request: APIRequest) -> Result<JSON, A
 private func object(of response: HTTPResponse, _ subject: APIRequest.Subject) -> Result<JSON, APIError> {
     guard response.isJSON else { return .failure(response.notKubernetes(subject)) }
     do {
-        let json = try JSON(parsing: response.body)
+        // Who set which field is often half of an object, and nobody here asks. A write without it leaves it as it is.
+        let json = try JSON(parsing: response.body, leavingOut: "managedFields")
         if let status = APIStatus(json) {
             guard status.code >= 400 else { return .failure(.undecodable("a Status that reports no success", subject)) }
             return .failure(.status(status, subject))

@@ -230,4 +230,19 @@ extension JSONParserTests {
         let text = #"{"z":1,"a":2,"m":{"y":1,"b":2},"":3}"#
         #expect(try parse(text).description == text)
     }
+
+    @Test func `members that nobody wants are left out, whatever they hold`() throws {
+        for value in [#"[{"a": {"f:x": {}}, "b": ["]", "}", "\"]"]}]"#, "{}", "[]", "null", "17", #""text""#, "[[[]]]"]
+        {
+            let text = #"{"a": 1, "unwanted": "# + value + #", "b": {"unwanted": "# + value + #", "c": [2]}}"#
+            #expect(
+                try JSON(parsing: Array(text.utf8), leavingOut: "unwanted") == ["a": 1, "b": ["c": [2]]], "\(value)")
+            #expect(try JSON(parsing: Array(text.utf8))["b"]?["unwanted"] != nil)
+        }
+        for broken in [#"{"unwanted": ["#, #"{"unwanted": ["x]"#, #"{"unwanted": [}"#, #"{"unwanted": ["\"#] {
+            #expect(throws: JSONSyntaxError.self) {
+                try JSON(parsing: Array(broken.utf8), leavingOut: "unwanted")
+            }
+        }
+    }
 }
