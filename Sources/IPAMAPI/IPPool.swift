@@ -63,6 +63,8 @@ extension IPPool {
         package var disabled: Bool
         /// No new claims, until the last holder is gone and the pool can be removed.
         package var draining: Bool
+        /// Into which blocks the pool is sliced, if it is.
+        package var nodeBlocks: NodeBlocks?
         /// Written as members of `spec` themselves.
         package var selection: Selection
 
@@ -70,7 +72,7 @@ extension IPPool {
             subnet: String, ranges: [String] = [], exclude: [String] = [], gateway: String? = nil,
             routes: [RouteSpec] = [], network: String = "", cooldownSeconds: Int = defaultCooldownSeconds,
             strategy: PoolStrategy = .random, disabled: Bool = false, draining: Bool = false,
-            selection: Selection = Selection()
+            nodeBlocks: NodeBlocks? = nil, selection: Selection = Selection()
         ) {
             self.subnet = subnet
             self.ranges = ranges
@@ -82,6 +84,7 @@ extension IPPool {
             self.strategy = strategy
             self.disabled = disabled
             self.draining = draining
+            self.nodeBlocks = nodeBlocks
             self.selection = selection
         }
     }
@@ -130,6 +133,7 @@ extension IPPool.Spec {
         strategy = try fields.choice("strategy") ?? .random
         disabled = try fields.bool("disabled") ?? false
         draining = try fields.bool("draining") ?? false
+        nodeBlocks = try fields.fields("nodeBlocks").map { fields throws(JSONDecodingError) in try NodeBlocks(fields) }
         selection = try IPPool.Selection(fields)
     }
 
@@ -145,6 +149,7 @@ extension IPPool.Spec {
         json["strategy"] = .string(strategy.rawValue)
         json["disabled"] = .bool(disabled)
         if draining { json["draining"] = true }
+        json["nodeBlocks"] = nodeBlocks?.json
         selection.add(to: &json)
         return json
     }

@@ -32,6 +32,7 @@ import Testing
                 "rbac/plugin.yaml",
                 [
                     "ipam.berth.dev/ippools: get list", "ipam.berth.dev/ipreservations: list",
+                    "ipam.berth.dev/ipblocks: list create patch delete",
                     "ipam.berth.dev/ipallocations: get list create update patch delete", "/pods,namespaces,nodes: get",
                 ]
             ),
