@@ -44,6 +44,8 @@ package enum LabelKey {
     package static let pool = "\(BerthAPI.group)/pool"
     /// On an allocation or a block: the node, through ``LabelValue/fitting(_:)``.
     package static let node = "\(BerthAPI.group)/node"
+    /// On a block that a node claimed, and nobody assigned: `true`.
+    package static let claimed = "\(BerthAPI.group)/claimed"
     /// On an allocation while an attachment holds it: ``Attachment/digest``.
     package static let attachment = "\(BerthAPI.group)/attachment"
     /// On an allocation: ``AllocationState``.

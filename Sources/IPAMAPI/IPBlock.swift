@@ -84,9 +84,11 @@ extension IPBlock.Spec {
         return json
     }
 
-    /// What a LIST selects by.
+    /// What LISTs and the webhook select by.
     package var labels: [String: String] {
-        [LabelKey.pool: LabelValue.fitting(pool), LabelKey.node: LabelValue.fitting(node)]
+        var labels = [LabelKey.pool: LabelValue.fitting(pool), LabelKey.node: LabelValue.fitting(node)]
+        if !machineID.isEmpty { labels[LabelKey.claimed] = "true" }
+        return labels
     }
 }
 

@@ -45,6 +45,8 @@ package final class AddressController: Sendable {
     private let life: PoolLifeReconciler
     private let living: Controller<PoolLifeReconciler>
     private let reserving: Controller<ReservationReconciler>
+    private let blocks: BlockReconciler
+    private let returning: Controller<BlockReconciler>
     private let certificates: WebhookCertificates?
     private let certifying: Controller<WebhookCertificates>?
     private let events: EventRecorder
@@ -94,6 +96,9 @@ package final class AddressController: Sendable {
         reserving = Controller(
             ReservationReconciler(view, writer, interval: settings.statusInterval),
             limits: WorkLimits(concurrency: 2), report: Self.report("reservations", logger, metrics))
+        blocks = BlockReconciler(view, writer, delay: settings.blockReturnDelay)
+        returning = Controller(
+            blocks, limits: WorkLimits(concurrency: 2), report: Self.report("blocks", logger, metrics))
         certificates = webhook.map {
             WebhookCertificates(
                 $0.settings, source: $0.source, writer: writer, logger: logger, now: { wallTime() / 1_000_000 })
@@ -113,10 +118,10 @@ package final class AddressController: Sendable {
         let reclaim = reclaim
         metrics.collect(
             in: registry, view, candidates: { reclaim.candidates },
-            depths: { [reclaiming, cooling, counting, living, reserving] in
+            depths: { [reclaiming, cooling, counting, living, reserving, returning] in
                 [
                     ("reclaim", reclaiming.depth), ("cooldown", cooling.depth), ("status", counting.depth),
-                    ("pools", living.depth), ("reservations", reserving.depth),
+                    ("pools", living.depth), ("reservations", reserving.depth), ("blocks", returning.depth),
                 ]
             })
     }
@@ -160,6 +165,7 @@ package final class AddressController: Sendable {
             living.enqueue(key.name)
         }
         for key in view.reservations.keys { reserving.enqueue(key.name) }
+        for key in view.blocks.keys { returning.enqueue(key.name) }
         certifying?.enqueue(.certificates)
         try await withThrowingTaskGroup { group in
             group.addTask { try await self.reclaiming.run() }
@@ -167,6 +173,7 @@ package final class AddressController: Sendable {
             group.addTask { try await self.counting.run() }
             group.addTask { try await self.living.run() }
             group.addTask { try await self.reserving.run() }
+            group.addTask { try await self.returning.run() }
             group.addTask {
                 // Until then nothing is compiled; an empty list brings no difference that would tell.
                 do { try await self.view.reservations.waitUntilSynced() } catch { return }
@@ -181,6 +188,7 @@ package final class AddressController: Sendable {
         reclaim.forget()
         cooldown.forget()
         life.forget()
+        blocks.forget()
     }
 
     // MARK: What concerns what
@@ -215,6 +223,7 @@ package final class AddressController: Sendable {
         counting.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         living.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         observeReservations()
+        observeBlocks()
         let (counting, living, reserving, events, logger) = (counting, living, reserving, events, logger)
         view.allocations.observe { deltas in
             if gate.isInTerm {
@@ -271,6 +280,23 @@ extension AddressController {
             }
             guard gate.isInTerm, deltas.contains(where: \.mayChangeRules) else { return }
             for key in view.pools.keys { counting.enqueue(key.name) }
+        }
+    }
+}
+
+extension AddressController {
+    private func observeBlocks() {
+        let (view, gate, counting, metrics, logger) = (view, gate, counting, metrics, logger)
+        returning.observe(view.blocks) { gate.isInTerm ? [$0.key.name] : [] }
+        view.blocks.observe { deltas in
+            for case .unreadable(let key, let problem, _) in deltas {
+                metrics.unreadable("blocks")
+                logger.warning(
+                    "a block cannot be read", metadata: ["block": "\(key)", "problem": "\(problem.problem)"])
+            }
+            guard gate.isInTerm else { return }
+            // Pools of one network may overlap.
+            for pool in view.validPools where pool.nodeBlocks != nil { counting.enqueue(pool.name) }
         }
     }
 }

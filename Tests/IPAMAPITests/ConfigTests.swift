@@ -1,6 +1,7 @@
 import IPAMAPI
 import IPAddressing
 import JSONText
+import KubernetesCore
 import Testing
 
 /// The files of config/ beside the schemas.
@@ -24,6 +25,15 @@ import Testing
             #expect(inside == reservations[0].addresses(pool.family))
         }
         #expect(pools[0].configured.intersection(reservations[1].v4).count == 8)
+    }
+
+    @Test func `the samples are valid pools that are sliced, and a block of one`() throws {
+        let documents = try ConfigFile.documents("samples/blocks.yaml")
+        let pools = try documents.filter { $0["kind"] == "IPPool" }.map { try ValidatedPool(try IPPool($0)) }
+        let blocks = try documents.filter { $0["kind"] == "IPBlock" }.map { try ValidatedBlock(try IPBlock($0)) }
+        #expect(pools.map(\.blockCount) == [256, 32])
+        #expect(blocks.map { $0.isPart(of: pools[0]) } == [true])
+        #expect(blocks.map(\.metadata.labels) == blocks.map(\.spec.labels))
     }
 
     @Test(
