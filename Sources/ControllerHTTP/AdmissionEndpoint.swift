@@ -7,7 +7,7 @@ import KubernetesCore
 /// be decided in time is answered with 503.
 package struct AdmissionEndpoint: Endpoint {
     package static let path = "/validate-ippools"
-    package static let paths = [path, "/validate-ipreservations", "/validate-ipblocks"]
+    package static let paths = [path, "/validate-ipreservations", "/validate-ipclaims", "/validate-ipblocks"]
     /// An object in etcd has at most 1.5 MiB, and a review holds two.
     package static let maximumBody = 3 << 20
 

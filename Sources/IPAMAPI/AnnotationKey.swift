@@ -19,4 +19,11 @@ package enum AnnotationKey {
     package static let routes = "\(BerthAPI.group)/routes"
     /// On a pod: the purpose whose reserved addresses it may be given, see ``IPReservation``.
     package static let purpose = "\(BerthAPI.group)/purpose"
+    /// On a pod: the name of the IPClaim whose addresses it gets.
+    package static let claim = "\(BerthAPI.group)/claim"
+    /// On a pod or a namespace: `false`: no IPClaim is made for a pod that names none.
+    package static let sticky = "\(BerthAPI.group)/sticky"
+
+    /// On a pod: the same as ``claim``, for one interface.
+    package static func claim(interface: String) -> String { "\(claim).\(interface)" }
 }

@@ -79,7 +79,7 @@ package struct ClaimReference: Hashable, Sendable {
 }
 
 extension ClaimReference {
-    init(_ fields: JSONFields) throws(JSONDecodingError) {
+    package init(_ fields: JSONFields) throws(JSONDecodingError) {
         namespace = try fields.requiredString("namespace")
         name = try fields.requiredString("name")
         uid = try fields.requiredString("uid")

@@ -36,6 +36,8 @@ extension ResourceType {
         isNamespaced: false)
     package static let ipBlocks = ResourceType(
         group: BerthAPI.group, version: BerthAPI.version, plural: "ipblocks", kind: "IPBlock", isNamespaced: false)
+    package static let ipClaims = ResourceType(
+        group: BerthAPI.group, version: BerthAPI.version, plural: "ipclaims", kind: "IPClaim", isNamespaced: true)
 }
 
 /// The labels that Berth sets. They repeat what the spec says, so that a LIST can select by it; the spec decides.
@@ -52,6 +54,10 @@ package enum LabelKey {
     package static let state = "\(BerthAPI.group)/state"
     /// On an allocation of a named network: its name.
     package static let network = "\(BerthAPI.group)/network"
+    /// On an allocation that is kept for an IPClaim: the claim's UID.
+    package static let claim = "\(BerthAPI.group)/claim"
+    /// On an IPClaim that the plugin made: `true`.
+    package static let automatic = "\(BerthAPI.group)/automatic"
     /// On a pool that was made from a range in a network configuration: `true`.
     package static let inline = "\(BerthAPI.group)/inline"
 }

@@ -54,6 +54,18 @@ extension IPAllocation {
         ]
     }
 
+    /// The merge patch that takes a kept address from its claim: it cools, and belongs to nobody.
+    package static func abandonPatch(uid: String, resourceVersion: String) -> JSON {
+        let state: JSON = .string(AllocationState.cooling.rawValue)
+        return [
+            "metadata": [
+                "uid": .string(uid), "resourceVersion": .string(resourceVersion),
+                "labels": [LabelKey.state: state, LabelKey.claim: .null],
+            ],
+            "spec": ["state": state, "claim": .null],
+        ]
+    }
+
     /// The object to put in this one's place, on condition of the version that was read.
     ///
     /// Of the spec, every member that this version knows is replaced, and those of newer versions stay. Labels that
@@ -67,6 +79,10 @@ extension IPAllocation {
         var object = json
         object["spec"] = spec
         object["metadata"]?["labels"] = labels
+        // What the controller noted of an earlier holder is not about this one.
+        for key in [AnnotationKey.reclaim, AnnotationKey.fencedNodeUID] {
+            object["metadata"]?["annotations"]?[key] = nil
+        }
         return object
     }
 

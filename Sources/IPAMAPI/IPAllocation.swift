@@ -155,6 +155,7 @@ extension IPAllocation.Spec {
             (LabelKey.attachment, attachment?.digest),
             (LabelKey.state, state.rawValue),
             (LabelKey.network, network.isEmpty ? nil : LabelValue.fitting(network)),
+            (LabelKey.claim, claim.map { LabelValue.fitting($0.uid) }),
         ]
     }
 }

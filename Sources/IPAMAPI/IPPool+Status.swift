@@ -16,6 +16,8 @@ extension IPPool {
         package var reserved: [String]
         /// Those of them that who names a purpose may be given all the same.
         package var reservedFor: [PurposeRanges]
+        /// Namespaces that use as much of the pool as `spec.namespaceQuota` allows, or more.
+        package var namespacesAtQuota: [NamespaceUse]
         /// The generation of the pool for which the reservations were compiled into the two last; 0 for none.
         package var reservedGeneration: Int
         /// The generation of the pool that all of this is about; 0 for none.
@@ -25,6 +27,7 @@ extension IPPool {
         package init(
             capacity: Int? = nil, allocated: Int? = nil, cooling: Int? = nil, held: Int? = nil, free: Int? = nil,
             occupancy: OccupancyWindow? = nil, reserved: [String] = [], reservedFor: [PurposeRanges] = [],
+            namespacesAtQuota: [NamespaceUse] = [],
             reservedGeneration: Int = 0, observedGeneration: Int = 0, conditions: [Condition] = []
         ) {
             self.capacity = capacity
@@ -35,6 +38,7 @@ extension IPPool {
             self.occupancy = occupancy
             self.reserved = reserved
             self.reservedFor = reservedFor
+            self.namespacesAtQuota = namespacesAtQuota
             self.reservedGeneration = reservedGeneration
             self.observedGeneration = observedGeneration
             self.conditions = conditions
@@ -49,6 +53,17 @@ extension IPPool {
         package init(purpose: String, ranges: [String]) {
             self.purpose = purpose
             self.ranges = ranges
+        }
+    }
+
+    /// How many addresses of a pool the pods of a namespace have.
+    package struct NamespaceUse: Hashable, Sendable {
+        package var namespace: String
+        package var used: Int
+
+        package init(namespace: String, used: Int) {
+            self.namespace = namespace
+            self.used = used
         }
     }
 
@@ -112,6 +127,8 @@ extension IPPool.Status {
         reserved = try fields.strings("reserved") ?? []
         reservedFor = []
         for ranges in try fields.list("reservedFor") ?? [] { reservedFor.append(try IPPool.PurposeRanges(ranges)) }
+        namespacesAtQuota = []
+        for use in try fields.list("namespacesAtQuota") ?? [] { namespacesAtQuota.append(try IPPool.NamespaceUse(use)) }
         reservedGeneration = try fields.int("reservedGeneration") ?? 0
         observedGeneration = try fields.int("observedGeneration") ?? 0
         conditions = []
@@ -129,11 +146,21 @@ extension IPPool.Status {
         json["occupancy"] = occupancy?.json
         if !reserved.isEmpty { json["reserved"] = .strings(reserved) }
         if !reservedFor.isEmpty { json["reservedFor"] = .array(reservedFor.map(\.json)) }
+        if !namespacesAtQuota.isEmpty { json["namespacesAtQuota"] = .array(namespacesAtQuota.map(\.json)) }
         if reservedGeneration != 0 { json["reservedGeneration"] = .int(reservedGeneration) }
         if observedGeneration != 0 { json["observedGeneration"] = .int(observedGeneration) }
         if !conditions.isEmpty { json["conditions"] = .array(conditions.map(\.json)) }
         return json
     }
+}
+
+extension IPPool.NamespaceUse {
+    init(_ fields: JSONFields) throws(JSONDecodingError) {
+        namespace = try fields.requiredString("namespace")
+        used = try fields.requiredInt("used")
+    }
+
+    var json: JSON { ["namespace": .string(namespace), "used": .int(used)] }
 }
 
 extension IPPool.PurposeRanges {

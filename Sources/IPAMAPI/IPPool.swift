@@ -9,6 +9,15 @@ package enum PoolStrategy: String, Hashable, Sendable, CaseIterable {
     case sequential = "Sequential"
 }
 
+/// Which pods keep their addresses without naming an IPClaim.
+package enum PoolStickiness: String, Hashable, Sendable, CaseIterable {
+    /// Those of StatefulSets.
+    case statefulSets = "StatefulSets"
+    /// Every pod, by its namespace and name.
+    case pods = "Pods"
+    case none = "None"
+}
+
 /// A pool as it is written down. Whether it makes sense is for ``ValidatedPool`` to say.
 package struct IPPool: Hashable, Sendable {
     package var metadata: ObjectMetadata
@@ -60,9 +69,12 @@ extension IPPool {
         /// Written as a duration, `spec.cooldown`.
         package var cooldownSeconds: Int
         package var strategy: PoolStrategy
+        package var stickiness: PoolStickiness
         package var disabled: Bool
         /// No new claims, until the last holder is gone and the pool can be removed.
         package var draining: Bool
+        /// The most addresses that the pods of one namespace may have of the pool; nil for no limit.
+        package var namespaceQuota: Int?
         /// Into which blocks the pool is sliced, if it is.
         package var nodeBlocks: NodeBlocks?
         /// Written as members of `spec` themselves.
@@ -71,8 +83,9 @@ extension IPPool {
         package init(
             subnet: String, ranges: [String] = [], exclude: [String] = [], gateway: String? = nil,
             routes: [RouteSpec] = [], network: String = "", cooldownSeconds: Int = defaultCooldownSeconds,
-            strategy: PoolStrategy = .random, disabled: Bool = false, draining: Bool = false,
-            nodeBlocks: NodeBlocks? = nil, selection: Selection = Selection()
+            strategy: PoolStrategy = .random, stickiness: PoolStickiness = .statefulSets, disabled: Bool = false,
+            draining: Bool = false, namespaceQuota: Int? = nil, nodeBlocks: NodeBlocks? = nil,
+            selection: Selection = Selection()
         ) {
             self.subnet = subnet
             self.ranges = ranges
@@ -82,8 +95,10 @@ extension IPPool {
             self.network = network
             self.cooldownSeconds = cooldownSeconds
             self.strategy = strategy
+            self.stickiness = stickiness
             self.disabled = disabled
             self.draining = draining
+            self.namespaceQuota = namespaceQuota
             self.nodeBlocks = nodeBlocks
             self.selection = selection
         }
@@ -131,8 +146,10 @@ extension IPPool.Spec {
             cooldownSeconds = seconds
         }
         strategy = try fields.choice("strategy") ?? .random
+        stickiness = try fields.choice("stickiness") ?? .statefulSets
         disabled = try fields.bool("disabled") ?? false
         draining = try fields.bool("draining") ?? false
+        namespaceQuota = try fields.int("namespaceQuota")
         nodeBlocks = try fields.fields("nodeBlocks").map { fields throws(JSONDecodingError) in try NodeBlocks(fields) }
         selection = try IPPool.Selection(fields)
     }
@@ -147,8 +164,10 @@ extension IPPool.Spec {
         if !network.isEmpty { json["network"] = .string(network) }
         json["cooldown"] = .string(DurationText.text(seconds: cooldownSeconds))
         json["strategy"] = .string(strategy.rawValue)
+        json["stickiness"] = .string(stickiness.rawValue)
         json["disabled"] = .bool(disabled)
         if draining { json["draining"] = true }
+        json["namespaceQuota"] = namespaceQuota.map { .int($0) }
         json["nodeBlocks"] = nodeBlocks?.json
         selection.add(to: &json)
         return json

@@ -26,11 +26,14 @@ package struct ValidatedPool: Hashable, Sendable {
     package let network: String
     package let cooldownSeconds: Int
     package let strategy: PoolStrategy
+    package let stickiness: PoolStickiness
     /// Takes no new claims.
     package let isDisabled: Bool
     /// Takes no new claims either: it is to become empty.
     package let isDraining: Bool
     package let selectors: PoolSelectors
+    /// The most addresses that the pods of one namespace may have of the pool; nil for no limit.
+    package let namespaceQuota: Int?
     package let isBeingDeleted: Bool
     /// Hints, of whichever generation.
     package let status: IPPool.Status?
@@ -59,9 +62,16 @@ package struct ValidatedPool: Hashable, Sendable {
         network = spec.network
         cooldownSeconds = spec.cooldownSeconds
         strategy = spec.strategy
+        stickiness = spec.stickiness
         isDisabled = spec.disabled
         isDraining = spec.draining
         selectors = try PoolSelectors(spec.selection)
+        namespaceQuota = spec.namespaceQuota
+        if let quota = spec.namespaceQuota, quota < 1 {
+            throw PoolProblem(
+                field: "spec.namespaceQuota", message: "\(quota) would serve nobody; leave it out, or use spec.disabled"
+            )
+        }
         status = pool.status
         try Self.checkNames(pool)
 

@@ -205,6 +205,8 @@ extension ClusterPicture {
 extension LedgerEntry {
     /// Half a sentence: who holds it.
     package var holderText: String {
+        // Its last pod is gone, or will come back for it.
+        if record.state == .held, let claim { return "claim \(claim.namespace)/\(claim.name)" }
         if let pod = record.pod {
             let kind = record.origin == .static ? "static pod" : "pod"
             let node = record.node.isEmpty ? "" : " on node \(record.node)"

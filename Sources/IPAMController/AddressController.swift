@@ -47,6 +47,8 @@ package final class AddressController: Sendable {
     private let reserving: Controller<ReservationReconciler>
     private let blocks: BlockReconciler
     private let returning: Controller<BlockReconciler>
+    private let claims: ClaimReconciler
+    private let claiming: Controller<ClaimReconciler>
     private let certificates: WebhookCertificates?
     private let certifying: Controller<WebhookCertificates>?
     private let events: EventRecorder
@@ -99,6 +101,9 @@ package final class AddressController: Sendable {
         blocks = BlockReconciler(view, writer, delay: settings.blockReturnDelay)
         returning = Controller(
             blocks, limits: WorkLimits(concurrency: 2), report: Self.report("blocks", logger, metrics))
+        claims = ClaimReconciler(view, writer, logger: logger)
+        claiming = Controller(
+            claims, limits: WorkLimits(concurrency: 16), report: Self.report("claims", logger, metrics))
         certificates = webhook.map {
             WebhookCertificates(
                 $0.settings, source: $0.source, writer: writer, logger: logger, now: { wallTime() / 1_000_000 })
@@ -118,10 +123,11 @@ package final class AddressController: Sendable {
         let reclaim = reclaim
         metrics.collect(
             in: registry, view, candidates: { reclaim.candidates },
-            depths: { [reclaiming, cooling, counting, living, reserving, returning] in
+            depths: { [reclaiming, cooling, counting, living, reserving, claiming, returning] in
                 [
                     ("reclaim", reclaiming.depth), ("cooldown", cooling.depth), ("status", counting.depth),
-                    ("pools", living.depth), ("reservations", reserving.depth), ("blocks", returning.depth),
+                    ("pools", living.depth), ("reservations", reserving.depth), ("claims", claiming.depth),
+                    ("blocks", returning.depth),
                 ]
             })
     }
@@ -166,6 +172,10 @@ package final class AddressController: Sendable {
         }
         for key in view.reservations.keys { reserving.enqueue(key.name) }
         for key in view.blocks.keys { returning.enqueue(key.name) }
+        for (_, object) in view.claims.objects { claiming.enqueue(object.value.reference) }
+        for (_, object) in view.allocations.objects {
+            if let claim = object.value.claim { claiming.enqueue(claim) }
+        }
         certifying?.enqueue(.certificates)
         try await withThrowingTaskGroup { group in
             group.addTask { try await self.reclaiming.run() }
@@ -179,6 +189,7 @@ package final class AddressController: Sendable {
                 do { try await self.view.reservations.waitUntilSynced() } catch { return }
                 for key in self.view.pools.keys { self.counting.enqueue(key.name) }
             }
+            group.addTask { try await self.claiming.run() }
             if let certifying { group.addTask { try await certifying.run() } }
             try await group.waitForAll()
         }
@@ -189,6 +200,7 @@ package final class AddressController: Sendable {
         cooldown.forget()
         life.forget()
         blocks.forget()
+        claims.forget()
     }
 
     // MARK: What concerns what
@@ -224,6 +236,27 @@ package final class AddressController: Sendable {
         living.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         observeReservations()
         observeBlocks()
+        claiming.observe(view.allocations) { delta in
+            gate.isInTerm ? Set(delta.records.compactMap(\.claim)).sorted { $0.uid < $1.uid } : []
+        }
+        claiming.observe(view.claims) { delta in
+            guard gate.isInTerm else { return [] }
+            switch delta {
+            case .added(_, let object): return [object.value.reference]
+            case .changed(_, let old, let new): return [old.value.reference, new.value.reference]
+            case .deleted(_, let old), .unreadable(_, _, let old): return old.map { [$0.value.reference] } ?? []
+            }
+        }
+        claiming.observe(view.statefulSets) { delta in
+            guard gate.isInTerm else { return [] }
+            switch delta {
+            case .added: return []
+            case .changed(_, let old, let new):
+                return old.value == new.value ? [] : view.claims(ofStatefulSet: old.value.uid)
+            case .deleted(_, let old), .unreadable(_, _, let old):
+                return old.map { view.claims(ofStatefulSet: $0.value.uid) } ?? []
+            }
+        }
         let (counting, living, reserving, events, logger) = (counting, living, reserving, events, logger)
         view.allocations.observe { deltas in
             if gate.isInTerm {

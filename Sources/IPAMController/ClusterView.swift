@@ -27,6 +27,8 @@ package final class ClusterView: Sendable {
     package let failed: ObjectStore<PodMark>
     package let nodes: ObjectStore<NodeMark>
     package let agents: ObjectStore<AgentMark>
+    package let claims: ObjectStore<IPClaim>
+    package let statefulSets: ObjectStore<StatefulSetMark>
 
     fileprivate struct Derived {
         var index = LedgerIndex()
@@ -48,12 +50,17 @@ package final class ClusterView: Sendable {
         blocks = ObjectStore { try IPBlock($0) }
         allocations = ObjectStore(
             decode: { try AllocationRecord($0, sharing: strings) },
-            index: { _, record in record.node.isEmpty ? [] : [record.node] })
+            index: { _, record in
+                (record.node.isEmpty ? [] : [record.node]) + (record.claim.map { [Self.index(ofClaim: $0.uid)] } ?? [])
+            })
         pods = ObjectStore { PodMark($0) }
         succeeded = ObjectStore { PodMark($0) }
         failed = ObjectStore { PodMark($0) }
         nodes = ObjectStore { NodeMark($0) }
         agents = ObjectStore { AgentMark($0) }
+        claims = ObjectStore(
+            decode: { try IPClaim($0) }, index: { _, claim in claim.statefulSet.map { [$0.uid] } ?? [] })
+        statefulSets = ObjectStore { try StatefulSetMark($0) }
         allocations.observe { [self] deltas in
             derived.withLock { derived in
                 derived.index.apply(deltas)
@@ -195,6 +202,20 @@ package final class ClusterView: Sendable {
     package func agentSilence(node: String) -> Moment? { derived.withLock { $0.agents.silence(of: node) } }
 
     // MARK: Which allocations something concerns
+
+    /// No node has a name with a slash.
+    private static func index(ofClaim uid: String) -> String { "claim/\(uid)" }
+
+    package func allocations(ofClaim uid: String) -> [StoredObject<AllocationRecord>] {
+        allocations.keys(indexedBy: Self.index(ofClaim: uid)).compactMap { key in
+            if case .present(let object) = allocations[key] { object } else { nil }
+        }
+    }
+
+    /// The claims that a StatefulSet owns.
+    package func claims(ofStatefulSet uid: String) -> [ClaimReference] {
+        claims.keys(indexedBy: uid).compactMap { claims.value($0)?.reference }
+    }
 
     package func allocations(ofPod key: ObjectKey) -> Set<String> {
         derived.withLock { $0.holders.allocations(of: key) }

@@ -42,6 +42,8 @@ package struct ClusterWatch: Sendable {
             add(
                 WatchScope(.leases, namespace: agentNamespace, labelSelector: AgentMark.selector), view.agents,
                 "agents", to: &group)
+            add(WatchScope(.ipClaims), view.claims, "claims", to: &group)
+            add(WatchScope(.statefulSets), view.statefulSets, "statefulsets", to: &group)
             try await group.waitForAll()
         }
     }
@@ -61,7 +63,8 @@ package struct ClusterWatch: Sendable {
             ("allocations", view.allocations.hasSynced), ("pools", view.pools.hasSynced),
             ("nodes", view.nodes.hasSynced), ("pods", view.pods.hasSynced),
             ("succeeded", view.succeeded.hasSynced), ("failed", view.failed.hasSynced),
-            ("agents", view.agents.hasSynced),
+            ("agents", view.agents.hasSynced), ("claims", view.claims.hasSynced),
+            ("statefulsets", view.statefulSets.hasSynced),
         ]
     }
 }

@@ -74,6 +74,28 @@ package struct LedgerWriter: Sendable {
         return try await self.patch(object, patch)
     }
 
+    /// Takes a kept address from its claim: into cooldown, or at once where there is none.
+    package func abandon(_ object: StoredObject<AllocationRecord>) async throws -> WriteOutcome {
+        if object.value.cooldownSeconds == 0 { return try await delete(object) }
+        return try await patch(
+            object, IPAllocation.abandonPatch(uid: object.uid, resourceVersion: object.resourceVersion))
+    }
+
+    /// Keeps an address for a claim before anybody uses it.
+    ///
+    /// - Returns: `.overtaken` where the allocation exists, whoever has it.
+    func hold(_ spec: IPAllocation.Spec) async throws -> WriteOutcome {
+        let deadline = try deadline()
+        do throws(APIError) {
+            _ = try await client.create(
+                .ipAllocations, name: spec.objectName, object: spec.newObject(), deadline: deadline)
+            return .done
+        } catch {
+            if error.isAlreadyExists { return .overtaken }
+            throw error
+        }
+    }
+
     package func delete(_ object: StoredObject<AllocationRecord>) async throws -> WriteOutcome {
         let deadline = try deadline()
         return try await outcome { () throws(APIError) in

@@ -74,7 +74,7 @@ package final class PoolStatusReconciler: Reconciler {
         var json = status.json
         for member in [
             "capacity", "allocated", "cooling", "held", "free", "occupancy", "reserved", "reservedFor",
-            "reservedGeneration", "conditions",
+            "namespacesAtQuota", "reservedGeneration", "conditions",
         ] where json[member] == nil {
             json[member] = .null
         }

@@ -23,8 +23,8 @@ package struct AllocationRecord: Hashable, Sendable {
         package var pod: PodReference?
         /// ``Attachment/digest`` of the holder; nil while there is none.
         package var attachmentDigest: String?
-        /// An IPClaim keeps the address, also while no attachment holds it.
-        package var isClaimed: Bool
+        /// The IPClaim that keeps the address, also while no attachment holds it.
+        package var claim: ClaimReference?
         package var cooldownSeconds: Int
         package var isBeingDeleted: Bool
         /// The value of ``AnnotationKey/reclaim``.
@@ -36,7 +36,7 @@ package struct AllocationRecord: Hashable, Sendable {
             address: IPAddress, network: String = "", state: AllocationState = .bound,
             origin: AllocationOrigin = .pod, pool: String, poolUID: String = "", node: String = "",
             machineID: String = "", pod: PodReference? = nil, attachmentDigest: String? = nil,
-            isClaimed: Bool = false, cooldownSeconds: Int = IPPool.Spec.defaultCooldownSeconds,
+            claim: ClaimReference? = nil, cooldownSeconds: Int = IPPool.Spec.defaultCooldownSeconds,
             isBeingDeleted: Bool = false, reclaimMark: String? = nil, fencedNodeUID: String? = nil
         ) {
             self.address = address
@@ -49,7 +49,7 @@ package struct AllocationRecord: Hashable, Sendable {
             self.machineID = machineID
             self.pod = pod
             self.attachmentDigest = attachmentDigest
-            self.isClaimed = isClaimed
+            self.claim = claim
             self.cooldownSeconds = cooldownSeconds
             self.isBeingDeleted = isBeingDeleted
             self.reclaimMark = reclaimMark
@@ -74,6 +74,8 @@ package struct AllocationRecord: Hashable, Sendable {
     package var fields: Fields { storage.fields }
 
     package subscript<Value>(dynamicMember member: KeyPath<Fields, Value>) -> Value { storage.fields[keyPath: member] }
+
+    package var isClaimed: Bool { storage.fields.claim != nil }
 
     /// The name of the object.
     package var name: String {
@@ -100,7 +102,10 @@ extension AllocationRecord {
                 pod: spec.pod.map {
                     PodReference(namespace: strings.shared($0.namespace), name: $0.name, uid: $0.uid)
                 },
-                attachmentDigest: spec.attachment?.digest, isClaimed: spec.claim != nil,
+                attachmentDigest: spec.attachment?.digest,
+                claim: spec.claim.map {
+                    ClaimReference(namespace: strings.shared($0.namespace), name: $0.name, uid: strings.shared($0.uid))
+                },
                 cooldownSeconds: spec.cooldownSeconds, isBeingDeleted: metadata.isBeingDeleted,
                 reclaimMark: metadata.annotations[AnnotationKey.reclaim].map { strings.shared($0) },
                 fencedNodeUID: metadata.annotations[AnnotationKey.fencedNodeUID].map { strings.shared($0) }))

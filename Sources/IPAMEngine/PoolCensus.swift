@@ -22,6 +22,8 @@ package enum PoolCensus {
     static let maximumNamed = 5
     /// How many holders that are left in a pool the condition Drained names.
     static let maximumLeft = 32
+    /// How many namespaces that have used up their quota the status names.
+    static let maximumNamespaces = 512
 
     /// The status of a pool as the ledger has it. A pool that makes no sense gets one that says so.
     ///
@@ -52,8 +54,8 @@ package enum PoolCensus {
             capacity: Int(clamping: pool.usable.count), allocated: census.tally.allocated,
             cooling: census.tally.cooling, held: census.tally.held, free: Int(clamping: census.free),
             occupancy: occupancy.map { IPPool.OccupancyWindow($0) }, reserved: pool.status?.reserved ?? [],
-            reservedFor: pool.status?.reservedFor ?? [], reservedGeneration: pool.status?.reservedGeneration ?? 0,
-            observedGeneration: pool.generation,
+            reservedFor: pool.status?.reservedFor ?? [], namespacesAtQuota: namespacesAtQuota(pool, index),
+            reservedGeneration: pool.status?.reservedGeneration ?? 0, observedGeneration: pool.generation,
             conditions: conditions(
                 [census.ready, census.exhausted, consistent(pool, index, census.tally)]
                     + (pool.isDraining ? [drained(pool, index)] : []) + blocksExhausted(pool, blocks), pool.status,
@@ -125,6 +127,18 @@ package enum PoolCensus {
         return Finding(
             .consistent, .false, "StrayAllocations",
             "\(subject) the pool without being one of its own: \(list(strays.map(\.text)))")
+    }
+
+    /// Those with the most addresses first, as many as the status has room for. What nobody uses, though it is kept for a
+    /// claim, does not count: its pod must be able to come back.
+    private static func namespacesAtQuota(_ pool: ValidatedPool, _ index: LedgerIndex) -> [IPPool.NamespaceUse] {
+        guard let quota = pool.namespaceQuota else { return [] }
+        var used: [String: Int] = [:]
+        for record in index.records(ofPool: pool.name) where record.state == .bound || record.state == .fenced {
+            if let namespace = record.pod?.namespace { used[namespace, default: 0] += 1 }
+        }
+        return used.filter { $0.value >= quota }.map { IPPool.NamespaceUse(namespace: $0.key, used: $0.value) }
+            .sorted { ($1.used, $0.namespace) < ($0.used, $1.namespace) }.prefix(maximumNamespaces).map(\.self)
     }
 
     private static func drained(_ pool: ValidatedPool, _ index: LedgerIndex) -> Finding {

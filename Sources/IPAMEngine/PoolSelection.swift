@@ -160,7 +160,7 @@ package struct PoolSelection: Hashable, Sendable {
         if let families, !families.contains(pool.family) {
             return "is of family \(pool.family), which is not asked for"
         }
-        return pool.refusal ?? pool.selectors.mismatch(facts)
+        return pool.refusal ?? pool.selectors.mismatch(facts) ?? pool.quotaRefusal(facts.pod?.namespace)
     }
 
     /// A pool that was named stands for its family even when it is out: a pod that silently lacks a family is worse than
@@ -199,5 +199,17 @@ package struct PoolSelection: Hashable, Sendable {
         }
         let rest = considered.count - maximumReasons
         return texts.joined(separator: "; ") + (rest > 0 ? "; and \(rest) more" : "")
+    }
+}
+
+extension ValidatedPool {
+    /// Why the pool gives nothing more to a namespace, as far as the controller has counted: a predicate.
+    ///
+    /// Soft: claims that begin before the controller has counted an earlier one do not see it.
+    package func quotaRefusal(_ namespace: String?) -> String? {
+        guard let namespace, let quota = namespaceQuota,
+            let use = status?.namespacesAtQuota.first(where: { $0.namespace == namespace }), use.used >= quota
+        else { return nil }
+        return "gives a namespace \(quota) addresses (spec.namespaceQuota), and \"\(namespace)\" uses \(use.used)"
     }
 }

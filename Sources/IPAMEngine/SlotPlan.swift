@@ -30,11 +30,16 @@ package struct SlotPlan: Hashable, Sendable {
     package var exact: IPAddress?
     /// Pools of the slot that take no new claims. What is held of them stays held.
     package var closed: [ValidatedPool]
+    /// The address is that of every attachment of the network: no IPClaim keeps it.
+    package var isStatic: Bool
 
-    package init(pools: [ValidatedPool], exact: IPAddress? = nil, closed: [ValidatedPool] = []) {
+    package init(
+        pools: [ValidatedPool], exact: IPAddress? = nil, closed: [ValidatedPool] = [], isStatic: Bool = false
+    ) {
         self.pools = pools
         self.exact = exact
         self.closed = closed
+        self.isStatic = isStatic
     }
 }
 

@@ -76,7 +76,8 @@ package struct ClaimOrder: Sendable {
             }
             slots = try SlotPlan.assign(requested.isEmpty ? asked : requested, to: slots)
             for fixed in staticAddresses {
-                let slot = try SlotPlan.slot(from: [inline[fixed.pool.poolName]].compactMap { $0 })
+                var slot = try SlotPlan.slot(from: [inline[fixed.pool.poolName]].compactMap { $0 })
+                slot.isStatic = true
                 slots += try SlotPlan.assign([fixed.address], to: [slot])
             }
             try checkDistinct(slots)

@@ -76,6 +76,10 @@ struct ClaimSlot: Sendable {
     private var abandoned: [JournalEntry.Record] = []
     /// Names whose release is under way.
     private var released: Set<String> = []
+    /// The candidate was kept for the claimant's IPClaim before, and goes back to it.
+    private var isKept = false
+    /// What an earlier ADD took it for.
+    private var resumedClaim: ClaimReference?
 
     init(_ plan: SlotPlan, claimant: Claimant, claimedAt: String, isDryRun: Bool = false) {
         self.claimant = claimant
@@ -105,10 +109,46 @@ struct ClaimSlot: Sendable {
             unsettled = (candidate, until)
             unknownCreates = Self.uncountable
         }
+        isKept = record.isKept
         if let version = record.version {
+            resumedClaim = record.claim
             state = .held(HeldAddress(pool: sources[source].pool, address: record.address, version: version))
         } else {
             state = .creating(candidate, mayExist: true)
+        }
+        return true
+    }
+
+    /// Nothing was chosen for it yet.
+    var isUndecided: Bool {
+        if case .choosing = state { true } else { false }
+    }
+
+    /// What an allocation of an address would be called that the slot can give.
+    func names(of address: IPAddress) -> [String] {
+        guard exact == nil || exact == address else { return [] }
+        return sources[openSources].filter { $0.pool.usable.contains(address) }.map {
+            $0.pool.allocationName(of: address)
+        }
+    }
+
+    /// Starts from an address that is kept for the claimant's IPClaim and that nobody uses, if that fits the slot: it is
+    /// still one that its pool gives, and the pool serves the slot.
+    mutating func adopt(_ allocation: IPAllocation) -> Bool {
+        let (name, address) = (allocation.metadata.name, allocation.spec.address)
+        guard case .choosing = state, exact == nil || exact == address, !released.contains(name),
+            let source = openSources.first(where: { index in
+                let pool = sources[index].pool
+                return pool.name == allocation.spec.pool && pool.allocationName(of: address) == name
+                    && pool.usable.contains(address)
+            })
+        else { return false }
+        let candidate = Candidate(source: source, address: address)
+        if allocation.spec.state == .held {
+            isKept = true
+            state = .takingOver(candidate, allocation)
+        } else {
+            state = .reading(candidate, mayBeOurs: false)
         }
         return true
     }
@@ -135,7 +175,7 @@ struct ClaimSlot: Sendable {
                 JournalEntry.Record(
                     name: held.name, address: held.address, pool: held.pool.name, poolUID: held.pool.uid,
                     cooldownSeconds: held.pool.cooldownSeconds, version: held.version,
-                    mayCommitUntil: unsettled?.until)
+                    mayCommitUntil: unsettled?.until, claim: resumedClaim ?? claimant.claim, isKept: isKept)
             ] + abandoned
         case .choosing, .needsScan:
             abandoned
@@ -155,7 +195,8 @@ struct ClaimSlot: Sendable {
         let pool = sources[candidate.source].pool
         return JournalEntry.Record(
             name: name(candidate), address: candidate.address, pool: pool.name, poolUID: pool.uid,
-            cooldownSeconds: pool.cooldownSeconds, mayCommitUntil: unsettled?.until)
+            cooldownSeconds: pool.cooldownSeconds, mayCommitUntil: unsettled?.until, claim: claimant.claim,
+            isKept: isKept)
     }
 
     private func name(_ candidate: Candidate) -> String {
@@ -403,6 +444,7 @@ struct ClaimSlot: Sendable {
         isTakeOverUnknown = false
         settle()
         if unsettled != nil { abandoned.append(record(of: candidate)) }
+        isKept = false
         unsettled = nil
         unknownCreates = 0
         state = .choosing
@@ -421,13 +463,18 @@ struct ClaimSlot: Sendable {
             hold(candidate, json)
         } else if mayTakeOver(allocation, for: candidate) {
             if isDryRun { return hold(candidate, json) }
-            if exact != nil {
-                guard takeOvers < Self.maximumTakeOvers else { return refuse(allocation) }
+            let isHeld = allocation.spec.state == .held
+            if exact != nil || isHeld {
+                guard takeOvers < Self.maximumTakeOvers else {
+                    return exact != nil ? refuse(allocation) : strike(candidate)
+                }
                 takeOvers += 1
             }
             // When it is ours the next time, that may be the doing of the take-over.
             if unknownCreates > 0 { unknownCreates = Self.uncountable }
-            state = .cooling(candidate, allocation, until: now + Self.takeOverWait)
+            if isHeld { isKept = true }
+            // What is kept for the claim has been nobody's since its release was made.
+            state = .cooling(candidate, allocation, until: isHeld ? now : now + Self.takeOverWait)
         } else if exact != nil {
             refuse(allocation)
         } else {
@@ -437,17 +484,25 @@ struct ClaimSlot: Sendable {
 
     /// What another node released is taken over for the pool that it is of, and no other: more a node may not write (the
     /// policies of config/policy). Where pools overlap, such an address is passed over.
+    ///
+    /// What is kept for an IPClaim only its holder takes.
     private func mayTakeOver(_ allocation: IPAllocation, for candidate: Candidate) -> Bool {
-        allocation.spec.state == .cooling && !allocation.metadata.isBeingDeleted
-            && (allocation.spec.node == claimant.node || allocation.spec.pool == sources[candidate.source].pool.name)
+        let isOfPool = allocation.spec.pool == sources[candidate.source].pool.name
+        guard !allocation.metadata.isBeingDeleted else { return false }
+        switch allocation.spec.state {
+        case .cooling: return allocation.spec.node == claimant.node || isOfPool
+        case .held: return isOfPool && claimant.claim != nil && allocation.spec.claim?.uid == claimant.claim?.uid
+        case .bound, .fenced: return false
+        }
     }
 
     private mutating func refuse(_ allocation: IPAllocation) {
         if allocation.spec.state != .cooling { isTakeOverUnknown = false }
         settle()
+        let wanting = claimant.claim.map { " (for IPClaim \"\($0.namespace)/\($0.name)\")" } ?? ""
         state = .failed(
             .addressRefused(
-                "the requested address \(allocation.spec.address) is taken: \(allocation.holderDescription)"))
+                "the requested address \(allocation.spec.address)\(wanting) is taken: \(allocation.holderDescription)"))
     }
 
     /// Goes on as `next` after a pause where the failure may pass, else fails.
@@ -464,33 +519,5 @@ struct ClaimSlot: Sendable {
         pausedUntil =
             now + max(backoff.bounded(retryAfter), backoff.delay(attempt: failures, using: &generator))
         state = next
-    }
-}
-
-extension [ClaimSlot] {
-    /// Holds what earlier ADDs of the attachment left behind in the slots that it fits; returns the rest.
-    ///
-    /// What is held comes before what may come to exist, and an address that one slot must have is not for the others.
-    ///
-    /// - Parameter isIntact: An ADD returned what is held, and no DEL came since. Otherwise a release of it may be under
-    ///   way, which would take it from under the pod: it is not held again.
-    mutating func resume(_ leftover: [JournalEntry.Record], isIntact: Bool) -> [JournalEntry.Record] {
-        let held = leftover.filter { $0.version != nil }
-        let rest = (isIntact ? held : []) + leftover.filter { $0.version == nil }
-        let surplus = rest.filter { record in
-            let exact = indices.filter { self[$0].exact == record.address }
-            return !(exact.isEmpty ? Array<Int>(indices) : exact).contains { self[$0].resume(record) }
-        }
-        return isIntact ? surplus : held + surplus
-    }
-
-    /// Leaves names alone whose release is under way: it could be committed when they are held again.
-    mutating func leave(_ released: Set<String>) {
-        for index in indices { self[index].leave(released) }
-    }
-
-    /// The names that the other slots of the attachment hold or try.
-    func names(besides index: Int) -> Set<String> {
-        indices.reduce(into: []) { names, other in if other != index { names.formUnion(self[other].names) } }
     }
 }

@@ -11,22 +11,26 @@ package struct Claimant: Hashable, Sendable {
     package var pod: PodReference?
     package var node: String
     package var machineID: String
+    /// The IPClaim that it takes addresses for, and that keeps them when it is gone.
+    package var claim: ClaimReference?
 
     package init(
-        attachment: Attachment, origin: AllocationOrigin, pod: PodReference?, node: String, machineID: String
+        attachment: Attachment, origin: AllocationOrigin, pod: PodReference?, node: String, machineID: String,
+        claim: ClaimReference? = nil
     ) {
         self.attachment = attachment
         self.origin = origin
         self.pod = pod
         self.node = node
         self.machineID = machineID
+        self.claim = claim
     }
 
     /// The allocation that says that this claimant holds an address of a pool.
     func spec(_ address: IPAddress, of pool: ValidatedPool, claimedAt: String) -> IPAllocation.Spec {
         IPAllocation.Spec(
             state: .bound, origin: origin, pool: pool.name, poolUID: pool.uid, address: address,
-            network: pool.network, node: node, machineID: machineID, attachment: attachment, pod: pod, claim: nil,
+            network: pool.network, node: node, machineID: machineID, attachment: attachment, pod: pod, claim: claim,
             cooldownSeconds: pool.cooldownSeconds, claimedAt: claimedAt, releasedAt: nil)
     }
 

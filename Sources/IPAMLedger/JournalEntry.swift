@@ -25,10 +25,15 @@ package struct JournalEntry: Hashable, Sendable {
         package var version: ObjectVersion?
         /// Until when a create that was sent may still be committed; nil when none is under way.
         package var mayCommitUntil: Moment?
+        /// The IPClaim that the address is kept for; it outlives a release.
+        package var claim: ClaimReference?
+        /// It was kept for the claim before this attachment took it, so that it is never deleted.
+        package var isKept: Bool
 
         package init(
             name: String, address: IPAddress, pool: String, poolUID: String, cooldownSeconds: Int,
-            version: ObjectVersion? = nil, mayCommitUntil: Moment? = nil
+            version: ObjectVersion? = nil, mayCommitUntil: Moment? = nil, claim: ClaimReference? = nil,
+            isKept: Bool = false
         ) {
             self.name = name
             self.address = address
@@ -37,6 +42,8 @@ package struct JournalEntry: Hashable, Sendable {
             self.cooldownSeconds = cooldownSeconds
             self.version = version
             self.mayCommitUntil = mayCommitUntil
+            self.claim = claim
+            self.isKept = isKept
         }
     }
 
@@ -190,6 +197,8 @@ extension JournalEntry.Record {
             json["resourceVersion"] = .string(version.resourceVersion)
         }
         if let mayCommitUntil { json["mayCommitUntil"] = .int(mayCommitUntil.nanoseconds) }
+        json["claim"] = claim?.json
+        if isKept { json["kept"] = true }
         return json
     }
 
@@ -204,7 +213,9 @@ extension JournalEntry.Record {
             name: try fields.requiredString("name"), address: address, pool: try fields.requiredString("pool"),
             poolUID: try fields.requiredString("poolUID"), cooldownSeconds: try fields.requiredInt("cooldownSeconds"),
             version: version,
-            mayCommitUntil: try fields.int("mayCommitUntil").map { Moment(nanoseconds: Int64($0)) })
+            mayCommitUntil: try fields.int("mayCommitUntil").map { Moment(nanoseconds: Int64($0)) },
+            claim: try fields.fields("claim").map { claim throws(JSONDecodingError) in try ClaimReference(claim) },
+            isKept: try fields.bool("kept") ?? false)
     }
 
     /// The record of an allocation that the ledger shows.
@@ -213,7 +224,8 @@ extension JournalEntry.Record {
             name: allocation.metadata.name, address: allocation.spec.address, pool: allocation.spec.pool,
             poolUID: allocation.spec.poolUID, cooldownSeconds: allocation.spec.cooldownSeconds,
             version: ObjectVersion(
-                uid: allocation.metadata.uid, resourceVersion: allocation.metadata.resourceVersion))
+                uid: allocation.metadata.uid, resourceVersion: allocation.metadata.resourceVersion),
+            claim: allocation.spec.claim)
     }
 }
 
@@ -228,8 +240,10 @@ extension [JournalEntry.Record] {
                 continue
             }
             let limits = [merged[index].mayCommitUntil, record.mayCommitUntil].compactMap(\.self)
+            let isKept = merged[index].isKept || record.isKept
             if merged[index].version == nil, record.version != nil { merged[index] = record }
             merged[index].mayCommitUntil = limits.max()
+            merged[index].isKept = isKept
         }
         return merged
     }

@@ -33,7 +33,7 @@ extension Ledger {
     /// Claims every address of an order, or none.
     ///
     /// - Flow: under the attachment's lock, read the pod, the pools and what an earlier ADD left behind (one round
-    ///   trip), write down the names, create the allocations side by side (one more), write down their versions, look
+    ///   trip), bind the IPClaim and read what it keeps where the pod has one, write down the names, create the allocations side by side (one more), write down their versions, look
     ///   for a tombstone, return.
     /// - Guarantees: a second ADD of one attachment returns what the first one holds. A failure leaves nothing claimed;
     ///   what could not be settled at once stays in the journal for the DEL that follows. A process killed anywhere in
@@ -93,8 +93,12 @@ extension Ledger {
         try refuseIfDeleted(order)
         let earlier = try earlierEntry(order.attachment.digest)
         let situation = try survey(order, leftover: earlier?.records ?? [], deadline: deadlines.claims)
-        var slots = situation.slots.map { plan in
-            ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp)
+        let identity = try bindClaim(order, situation, deadline: deadlines.claims)
+        let plans = try identity?.plans(situation.slots, requested: situation.requested) ?? situation.slots
+        var slots = plans.map { plan in
+            var claimant = situation.claimant
+            if !plan.isStatic { claimant.claim = identity?.reference }
+            return ClaimSlot(plan, claimant: claimant, claimedAt: timestamp)
         }
         // What an earlier ADD returned may be in use, and must cool whatever becomes of this one.
         let held = Set(situation.leftover.filter { $0.version != nil }.map(\.name))
@@ -114,6 +118,7 @@ extension Ledger {
             slots[index].recall { rememberedScan($0, .everything, maximumAge: PoolScanner.memory) }
         }
         do throws(LedgerError) {
+            if let identity { try adopt(&slots, identity, situation.claimant, deadline: deadlines.claims) }
             let held = try commit(&slots, entry: entry, carried: carried, order, deadlines: deadlines)
             return ClaimedAddresses(held: held, routes: situation.routes)
         } catch {

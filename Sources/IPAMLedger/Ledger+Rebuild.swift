@@ -98,9 +98,9 @@ extension Ledger {
     /// A LIST, consistent unless a `resourceVersion` is given. Objects that do not decode hold nothing that could be told
     /// apart, and are left out.
     func allocations(
-        selector: String, resourceVersion: String? = nil, deadline: Moment
+        selector: String, resourceVersion: String? = nil, limit: Int? = nil, deadline: Moment
     ) throws(LedgerError) -> [IPAllocation] {
-        let options = ListOptions(labelSelector: selector, resourceVersion: resourceVersion)
+        let options = ListOptions(labelSelector: selector, limit: limit, resourceVersion: resourceVersion)
         let list = try ask([.list(.ipAllocations, options: options)], deadline: deadline)[0].orThrow()
         return (list["items"]?.array ?? []).compactMap { item in
             do {

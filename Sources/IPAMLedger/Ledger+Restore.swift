@@ -66,7 +66,7 @@ extension Ledger {
         let claimant = Claimant(
             attachment: attachment, origin: origin, pod: reference, node: node, machineID: machineID)
         guard let found else {
-            let spec = claimant.spec(record, claim: nil, claimedAt: timestamp)
+            let spec = claimant.spec(record, claim: record.claim, claimedAt: timestamp)
             return try enter(
                 entry, record, .create(.ipAllocations, name: name, object: spec.newObject()), deadline: deadline)
         }
@@ -83,7 +83,12 @@ extension Ledger {
         switch allocation.spec.state {
         case .cooling:
             return try enter(entry, record, write, deadline: deadline)
-        case .held: return .conflict(with: allocation.holderDescription)
+        case .held:
+            // Kept for the claim that it was taken for, and nobody has it.
+            guard let claim = record.claim, allocation.spec.claim?.uid == claim.uid else {
+                return .conflict(with: allocation.holderDescription)
+            }
+            return try enter(entry, record, write, deadline: deadline)
         case .bound, .fenced:
             guard let other = allocation.spec.attachment, allocation.spec.origin != .manual,
                 allocation.spec.node == node, allocation.spec.machineID == machineID

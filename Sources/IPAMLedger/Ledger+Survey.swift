@@ -8,8 +8,17 @@ extension Ledger {
     /// What an ADD must know before it may claim.
     struct Situation {
         var claimant: Claimant
+        /// Nil where there is no pod, or none in the API.
+        var podMetadata: ObjectMetadata?
+        /// Nil where it was not read.
+        var namespace: ObjectMetadata?
+        /// The claim that the pod would get by itself, where its name says that it may have one: asked for beside the rest,
+        /// so that it costs no round trip.
+        var foreseenClaim: Result<JSON, LedgerError>?
         /// One for each address.
         var slots: [SlotPlan]
+        /// Addresses that the runtime or the pod asks for.
+        var requested: [IPAddress]
         /// What the pod adds to the result.
         var routes: [Route]
         /// Names from earlier ADDs: with a version where the attachment holds them, without one where a create may
@@ -33,17 +42,20 @@ extension Ledger {
 
         var claimant = Claimant(
             attachment: order.attachment, origin: .container, pod: nil, node: node, machineID: machineID)
+        var (podMetadata, namespace): (ObjectMetadata?, ObjectMetadata?)
+        var foreseenClaim: Result<JSON, LedgerError>?
         var facts = SelectionFacts(
             node: node, interface: order.attachment.interface, network: order.attachment.networkName,
             master: order.master, isRehearsal: isDryRun)
         if let arguments = order.pod {
-            let pod = try metadata(answers.removeFirst().unlessNotFound(), "pod", arguments.name)
-            (claimant.origin, claimant.pod) = try identify(arguments, pod)
-            facts.pod = .init(namespace: arguments.namespace, name: arguments.name, marks: .init(pod))
+            podMetadata = try metadata(answers.removeFirst().unlessNotFound(), "pod", arguments.name)
+            (claimant.origin, claimant.pod) = try identify(arguments, podMetadata)
+            facts.pod = .init(namespace: arguments.namespace, name: arguments.name, marks: .init(podMetadata))
             if order.readsNamespace {
-                let namespace = try answers.removeFirst().unlessNotFound()
-                facts.namespace = .init(try metadata(namespace, "namespace", arguments.namespace))
+                namespace = try metadata(answers.removeFirst().unlessNotFound(), "namespace", arguments.namespace)
+                facts.namespace = .init(namespace)
             }
+            if order.foreseenClaim != nil { foreseenClaim = answers.removeFirst() }
         }
         var shelf = PoolShelf()
         try shelf.add(order.listedPools) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
@@ -73,17 +85,24 @@ extension Ledger {
                 "annotation \(AnnotationKey.routes): no pool that may serve has \(route.gw.map { "\($0)" } ?? "the family")"
                     + " of the route to \(route.dst) in its subnet")
         }
-        return Situation(claimant: claimant, slots: slots, routes: request.routes, leftover: remembered)
+        return Situation(
+            claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
+            slots: slots, requested: order.requested.isEmpty ? request.addresses : order.requested,
+            routes: request.routes,
+            leftover: remembered)
     }
 
     private func podRequests(_ order: ClaimOrder) -> [APIRequest] {
         guard let pod = order.pod else { return [] }
-        let get = APIRequest.get(.pods, namespace: pod.namespace, name: pod.name, metadataOnly: true)
-        guard order.readsNamespace else { return [get] }
-        return [get, .get(.namespaces, name: pod.namespace, metadataOnly: true)]
+        var requests = [APIRequest.get(.pods, namespace: pod.namespace, name: pod.name, metadataOnly: true)]
+        if order.readsNamespace { requests.append(.get(.namespaces, name: pod.namespace, metadataOnly: true)) }
+        if let claim = order.foreseenClaim {
+            requests.append(.get(.ipClaims, namespace: pod.namespace, name: claim))
+        }
+        return requests
     }
 
-    private func metadata(
+    func metadata(
         _ found: JSON?, _ kind: String, _ name: String
     ) throws(LedgerError) -> ObjectMetadata? {
         guard let found else { return nil }
@@ -156,6 +175,15 @@ extension ClaimOrder {
     var readsNamespace: Bool { pod != nil && (heedsNamespace || listedPools == nil) }
 }
 
+extension ClaimOrder {
+    /// The name of the claim that the pod may have by itself.
+    var foreseenClaim: String? {
+        guard let pod, AutomaticClaim.isLikely(pod: pod.name) else { return nil }
+        return AutomaticClaim.name(
+            pod: pod.name, interface: attachment.interface, networkName: attachment.networkName)
+    }
+}
+
 extension SlotPlan {
     /// Whether a route can be added to the result: the kernel refuses a next hop that is not on-link.
     func canReach(_ route: Route) -> Bool {
@@ -180,6 +208,7 @@ extension JournalEntry.Record {
         if let found, let allocation = try? IPAllocation(found), claimant.holds(allocation) {
             var record = JournalEntry.Record(allocation)
             record.mayCommitUntil = mayCommitUntil
+            record.isKept = isKept
             return record
         }
         var record = self

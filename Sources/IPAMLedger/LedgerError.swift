@@ -24,6 +24,8 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
     case deleted(Attachment)
     /// Another ADD or DEL of the same attachment is still under way.
     case busy(Attachment)
+    /// Another pod has the IPClaim, or its addresses, and is not proved to be gone.
+    case claimBusy(String)
     /// The ledger does not say what the sandbox holds (CHECK).
     case notHeld(String)
     /// An object that cannot be understood, edited by hand or written by something else.
@@ -88,7 +90,7 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         case .api(let error, let attempts): attempts > 1 ? "\(error) (after \(attempts) attempts)" : "\(error)"
         case .deadline(let text): "deadline passed: \(text)"
         case .poolUnusable(let text), .annotation(let text), .addressRefused(let text), .podChanged(let text),
-            .notHeld(let text):
+            .claimBusy(let text), .notHeld(let text):
             text
         case .exhausted(let fills):
             "no address is free: \(fills.map(\.description).joined(separator: "; "))"

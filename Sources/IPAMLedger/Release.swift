@@ -9,6 +9,17 @@ enum ReleaseMode: Hashable, Sendable {
     case delete
     /// In use until a moment ago: nobody gets it before its cooldown is over. Deleted where that is zero.
     case cool
+
+    enum Outcome: Hashable, Sendable { case deleted, cooling, held }
+
+    /// What the allocation becomes. What an IPClaim keeps goes back to it, unless it was made for this attachment and
+    /// never used.
+    func outcome(isClaimed: Bool, _ record: JournalEntry.Record) -> Outcome {
+        switch self {
+        case .delete: isClaimed && record.isKept ? .held : .deleted
+        case .cool: isClaimed ? .held : record.cooldownSeconds == 0 ? .deleted : .cooling
+        }
+    }
 }
 
 /// The release of one name, on condition that this attachment still holds it.
@@ -33,18 +44,22 @@ struct Release: Conversation {
         self.record = record
         self.now = now
         let holder = Holder(attachment: attachment, machineID: machineID)
-        let isDeleted = mode == .delete || record.cooldownSeconds == 0
-        self.isDeleted = isDeleted
+        isDeleted = mode.outcome(isClaimed: record.claim != nil, record) == .deleted
         swap = CompareAndSwap(
-            .ipAllocations, name: record.name, starting: record.version.map { holder.remembered(record.name, $0) }
+            .ipAllocations, name: record.name, starting: record.version.map { holder.remembered(record, $0) }
         ) { object in
             guard holder.isNamed(in: object), !Self.isManual(object) else { return .leave }
-            if isDeleted { return .delete }
+            let state: IPAllocation.ReleasedState
+            switch mode.outcome(isClaimed: object["spec"]?["claim"]?.object != nil, record) {
+            case .deleted: return .delete
+            case .cooling: state = .cooling
+            case .held: state = .held
+            }
             let metadata = try ObjectMetadata(try JSONFields(object))
             return .patch(
                 .merge(
                     IPAllocation.releasePatch(
-                        at: releasedAt, uid: metadata.uid, resourceVersion: metadata.resourceVersion)))
+                        at: releasedAt, to: state, uid: metadata.uid, resourceVersion: metadata.resourceVersion)))
         }
     }
 
@@ -139,13 +154,15 @@ private struct Holder {
     }
 
     /// The allocation as the journal remembers it.
-    func remembered(_ name: String, _ version: ObjectVersion) -> JSON {
-        [
+    func remembered(_ record: JournalEntry.Record, _ version: ObjectVersion) -> JSON {
+        var spec: JSON = ["machineID": .string(machineID), "attachment": attachment.json]
+        spec["claim"] = record.claim?.json
+        return [
             "metadata": [
-                "name": .string(name), "uid": .string(version.uid),
+                "name": .string(record.name), "uid": .string(version.uid),
                 "resourceVersion": .string(version.resourceVersion),
             ],
-            "spec": ["machineID": .string(machineID), "attachment": attachment.json],
+            "spec": spec,
         ]
     }
 }

@@ -42,6 +42,8 @@ extension ResourceType {
     package static let events = ResourceType(core: "events", kind: "Event")
     package static let leases = ResourceType(
         group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", isNamespaced: true)
+    package static let statefulSets = ResourceType(
+        group: "apps", version: "v1", plural: "statefulsets", kind: "StatefulSet", isNamespaced: true)
     package static let secrets = ResourceType(core: "secrets", kind: "Secret")
     package static let validatingWebhookConfigurations = ResourceType(
         group: "admissionregistration.k8s.io", version: "v1", plural: "validatingwebhookconfigurations",

@@ -54,7 +54,7 @@ struct Bench: Sendable {
         var pods: [TestPod] = []
         for index in 0..<Self.podCount {
             let node = nodes[index % nodes.count].name
-            pods.append(try await controlPlane.makePod("\(prefix)-\(index)", node: node))
+            pods.append(try await controlPlane.makePod("\(prefix)-\(index)-pod", node: node))
         }
         self.pods = pods
     }

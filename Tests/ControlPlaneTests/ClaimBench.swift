@@ -95,9 +95,10 @@ struct ClaimBench: Sendable {
         return pool
     }
 
+    /// A pod whose name is none that a StatefulSet gives.
     func newPod(on node: TestNode? = nil, configHash: String? = nil) async throws -> TestPod {
         try await controlPlane.makePod(
-            Subnets.next().name, node: (node ?? self.node).name, labels: [ControlPlane.testLabel: label],
+            Subnets.next().name("pod"), node: (node ?? self.node).name, labels: [ControlPlane.testLabel: label],
             configHash: configHash)
     }
 

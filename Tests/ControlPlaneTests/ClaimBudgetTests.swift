@@ -66,7 +66,7 @@ struct ClaimBudgetTests {
         try await ClaimBench.run { bench in
             let (listed, other) = (try await bench.makePool(), try await bench.makePool())
             let pod = try await bench.controlPlane.makePod(
-                Subnets.next().name, node: bench.node.name, labels: [ControlPlane.testLabel: bench.label],
+                Subnets.next().name("pod"), node: bench.node.name, labels: [ControlPlane.testLabel: bench.label],
                 annotations: [AnnotationKey.pools: other.name])
             let name = other.name
             _ = try await bench.controlPlane.withAdmin {

@@ -41,6 +41,9 @@ struct NodePermissionTests {
         (berth("ipblocks"), "list create patch delete"),
         (berth("ippools/status"), ""),
         (berth("ipallocations/status"), ""),
+        // Claims: to make those that are made by themselves, and to say who holds one.
+        (Target(group: "ipam.berth.dev", resource: "ipclaims", namespace: "shop"), "get create"),
+        (Target(group: "ipam.berth.dev", resource: "ipclaims/status", namespace: "shop"), "patch"),
         // Pods: to read.
         (Target(resource: "pods", namespace: "shop"), "get list watch"),
         (Target(resource: "pods/exec", namespace: "shop"), ""),
@@ -98,7 +101,8 @@ struct NodePermissionTests {
     private static func pluginVerbs(_ target: Target, _ allowed: String) -> [String] {
         switch target.resource {
         case "ipallocations": words(allowed).filter { $0 != "watch" }
-        case "ippools", "ipreservations", "ipblocks", "namespaces", "nodes": words(allowed)
+        case "ippools", "ipreservations", "ipblocks", "ipclaims", "ipclaims/status", "namespaces", "nodes":
+            words(allowed)
         case "pods": ["get"]
         default: []
         }

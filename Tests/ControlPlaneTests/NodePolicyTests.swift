@@ -27,7 +27,7 @@ struct NodePolicyTests {
 
     @Test func `the table has writes that are allowed and denied, for every resource`() throws {
         let table = try PolicyTable()
-        for resource in ["ipallocations", "ippools", "leases"] {
+        for resource in ["ipallocations", "ippools", "leases", "ipclaims"] {
             let writes = table.cases.filter { $0.resource == resource }
             #expect(writes.contains { $0.denied == nil } && writes.contains { $0.denied != nil }, "\(resource)")
             #expect(Set(writes.map(\.operation)).isSuperset(of: ["CREATE", "UPDATE", "DELETE"]), "\(resource)")
@@ -42,6 +42,7 @@ struct PolicyTable {
         let name: String
         let operation: String
         let resource: String
+        let subresource: String?
         let user: String
         /// What the token names.
         let node: String?
@@ -71,7 +72,8 @@ struct PolicyTable {
             let others = item["alsoDenied"]?.array?.compactMap(\.string) ?? []
             return Write(
                 name: try #require(item["name"]?.string), operation: operation, resource: resource,
-                user: item["user"]?.string ?? user, node: item["node"].map(\.string) ?? node, old: old,
+                subresource: item["subresource"]?.string, user: item["user"]?.string ?? user,
+                node: item["node"].map(\.string) ?? node, old: old,
                 new: operation == "DELETE" ? nil : (old ?? base).merged(with: item["new"] ?? [:]),
                 denied: item["denied"]?.string.map { [$0] + others },
                 isRefusedBySchema: item["schema"] == false, isOfUnknownField: item["unknownField"] == true)
@@ -118,11 +120,11 @@ private struct PolicyRig {
             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: \(namespace)}
             subjects: [\(account), \(controller), \(plugin)]
             """)
-        for file in ["node_allocations", "node_pools", "node_leases", "node_blocks"] {
+        for file in ["node_allocations", "node_pools", "node_leases", "node_claims", "node_blocks"] {
             try await controlPlane.apply(renamed(try Files.text("\(Repository.root)/config/policy/\(file).yaml")))
         }
         // The API server takes a moment to heed them: until each denies what it must.
-        for resource in ["ipallocations", "ippools", "leases"] {
+        for resource in ["ipallocations", "ippools", "leases", "ipclaims"] {
             let write = try #require(table.cases.first { $0.resource == resource && $0.denied != nil && $0.old == nil })
             let deadline = ContinuousClock.now + .seconds(60)
             while try await attempt(write, ["--dry-run=server"]).succeeded {
@@ -133,7 +135,7 @@ private struct PolicyRig {
 
     func remove() async throws {
         for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
-            let names = ["allocations", "pools", "leases"].map { "\(namespace)-\($0)" }
+            let names = ["allocations", "pools", "leases", "claims"].map { "\(namespace)-\($0)" }
             try await controlPlane.kubectl(["delete", kind] + names)
         }
         try await controlPlane.kubectl(["delete", "clusterrolebinding,clusterrole", namespace])
@@ -196,7 +198,9 @@ private struct PolicyRig {
             let verb = ["CREATE": "create", "UPDATE": "replace", "DELETE": "delete"][write.operation] ?? ""
             let validation = verb == "delete" ? [] : ["--validate=false"]
             return try await run(
-                "kubectl", ["--kubeconfig", "\(folder)/kubeconfig", verb, "-f", "-"] + validation + options,
+                "kubectl",
+                ["--kubeconfig", "\(folder)/kubeconfig", verb, "-f", "-"] + validation
+                    + (write.subresource.map { ["--subresource=\($0)"] } ?? []) + options,
                 stdin: Array(placed((write.new ?? write.old) ?? [:]).description.utf8))
         }
     }
@@ -210,7 +214,8 @@ extension PolicyTable.Write {
             changed?["metadata"]?["resourceVersion"] = made["metadata"]?["resourceVersion"]
         }
         return PolicyTable.Write(
-            name: name, operation: operation, resource: resource, user: user, node: node, old: old, new: changed,
+            name: name, operation: operation, resource: resource, subresource: subresource, user: user, node: node,
+            old: old, new: changed,
             denied: denied, isRefusedBySchema: isRefusedBySchema, isOfUnknownField: isOfUnknownField)
     }
 }

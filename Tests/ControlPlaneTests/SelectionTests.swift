@@ -302,6 +302,17 @@ struct SelectionTests {
         }
     }
 
+    // MARK: Samples
+
+    @Test func `the API server takes every sample`() async throws {
+        let controlPlane = try await ControlPlane.ready()
+        // Nothing is made: a default pool of a sample would serve other tests.
+        let created = try await controlPlane.kubectl([
+            "create", "--dry-run=server", "--validate=false", "-o", "name", "-f", "\(Repository.root)/config/samples",
+        ])
+        #expect(created.split(separator: "\n").count >= 15, "\(created)")
+    }
+
     // MARK: Pools that take no claims
 
     @Test(arguments: ["disabled", "draining"])

@@ -36,6 +36,31 @@ import Testing
         #expect(blocks.map(\.metadata.labels) == blocks.map(\.spec.labels))
     }
 
+    @Test(arguments: [
+        "application-range", "blocks", "claims", "default-pools", "draining", "dual-stack", "pod-choice", "racks",
+        "reservation",
+    ])
+    func `every sample makes sense`(name: String) throws {
+        for document in try ConfigFile.documents("samples/\(name).yaml") {
+            switch document["kind"]?.string {
+            case "IPPool": _ = try ValidatedPool(try IPPool(document))
+            case "IPReservation": _ = try ValidatedReservation(try IPReservation(document))
+            case "IPBlock": _ = try ValidatedBlock(try IPBlock(document))
+            case "IPClaim": _ = try IPClaim(document)
+            case let kind: #expect(["Pod", "StatefulSet", "Namespace"].contains(kind))
+            }
+        }
+    }
+
+    @Test func `the sample claims and their pool make sense`() throws {
+        let documents = try ConfigFile.documents("samples/claims.yaml")
+        let claims = try documents.filter { $0["kind"] == "IPClaim" }.map { try IPClaim($0) }
+        #expect(claims.map(\.spec.retention.policy) == [.untilClaimDeleted, .period])
+        #expect(claims.map(\.spec.retention.seconds) == [nil, 7200])
+        let pools = try documents.filter { $0["kind"] == "IPPool" }.map { try ValidatedPool(try IPPool($0)) }
+        #expect(pools.map(\.stickiness) == [.pods])
+    }
+
     @Test(
         arguments: [
             (
@@ -43,7 +68,9 @@ import Testing
                 [
                     "ipam.berth.dev/ippools: get list", "ipam.berth.dev/ipreservations: list",
                     "ipam.berth.dev/ipblocks: list create patch delete",
-                    "ipam.berth.dev/ipallocations: get list create update patch delete", "/pods,namespaces,nodes: get",
+                    "ipam.berth.dev/ipallocations: get list create update patch delete",
+                    "ipam.berth.dev/ipclaims: get create", "ipam.berth.dev/ipclaims/status: patch",
+                    "/pods,namespaces,nodes: get",
                 ]
             ),
             ("rbac/plugin_inline.yaml", ["ipam.berth.dev/ippools: create"]),

@@ -10,7 +10,7 @@ import Testing
         "ipam.berth.dev/pool": "blue", "ipam.berth.dev/node": "n1", "ipam.berth.dev/state": "Bound",
         "ipam.berth.dev/attachment": .string(
             Attachment(networkName: "net", containerID: "c1", interface: "eth0").digest),
-        "ipam.berth.dev/network": "red",
+        "ipam.berth.dev/network": "red", "ipam.berth.dev/claim": "claim-uid",
     ]
 
     /// As the server returns it.
@@ -166,6 +166,7 @@ import Testing
         #expect(
             allocation.takenOver(by: spec)["metadata"]?["labels"] == [
                 "ipam.berth.dev/pool": "blue", "ipam.berth.dev/state": "Held", "ipam.berth.dev/network": "red",
+                "ipam.berth.dev/claim": "claim-uid",
             ])
     }
 

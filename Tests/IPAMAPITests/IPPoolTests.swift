@@ -71,7 +71,10 @@ import Testing
             pool.newObject() == [
                 "apiVersion": "ipam.berth.dev/v1alpha1", "kind": "IPPool",
                 "metadata": ["name": "blue", "labels": ["a": "b"], "annotations": ["c": "d"]],
-                "spec": ["subnet": "10.0.0.0/24", "cooldown": "10s", "strategy": "Random", "disabled": false],
+                "spec": [
+                    "subnet": "10.0.0.0/24", "cooldown": "10s", "strategy": "Random", "stickiness": "StatefulSets",
+                    "disabled": false,
+                ],
             ])
     }
 

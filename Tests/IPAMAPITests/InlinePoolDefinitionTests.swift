@@ -80,7 +80,7 @@ import Testing
                 "spec": [
                     "subnet": "10.19.120.0/22", "ranges": ["10.19.120.10-10.19.120.20"], "exclude": ["10.19.120.12"],
                     "gateway": "10.19.120.1", "network": "red", "cooldown": "10s", "strategy": "Random",
-                    "disabled": false,
+                    "stickiness": "StatefulSets", "disabled": false,
                 ],
             ])
         let pool = try IPPool(definition.newObject())

@@ -53,6 +53,7 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
             "spec.strategy": PoolStrategy.allCases.map(\.rawValue),
             "spec.nodeBlocks.resultPrefix": NodeBlocks.ResultPrefix.allCases.map(\.rawValue),
             "spec.nodeBlocks.gateway": NodeBlocks.Gateway.allCases.map(\.rawValue),
+            "spec.stickiness": PoolStickiness.allCases.map(\.rawValue),
             "status.conditions[].status": Condition.Status.allCases.map(\.rawValue),
             "spec.podSelector.matchExpressions[].operator": operators,
             "spec.namespaceSelector.matchExpressions[].operator": operators,
@@ -89,7 +90,22 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         recode: { ["spec": try IPBlock($0).spec.json] }, samples: [:],
         enumerations: ["spec.state": BlockState.allCases.map(\.rawValue)])
 
-    static let all = [pools, allocations, reservations, blocks]
+    static let claims = Self(
+        plural: "ipclaims",
+        full: { ["spec": IPClaim.full.spec.json, "status": IPClaim.full.status.json] },
+        recode: { json in
+            let claim = try IPClaim(json)
+            var encoded: JSON = ["spec": claim.spec.json]
+            if claim.status != IPClaim.Status() { encoded["status"] = claim.status.json }
+            return encoded
+        },
+        samples: ["spec.retention.for": "1m30s"],
+        enumerations: [
+            "spec.retention.policy": RetentionPolicy.allCases.map(\.rawValue),
+            "status.conditions[].status": Condition.Status.allCases.map(\.rawValue),
+        ])
+
+    static let all = [pools, allocations, reservations, claims, blocks]
 }
 
 /// Holds the schemas of config/crd and the Swift types against each other.

@@ -48,6 +48,24 @@ extension LabelSelector {
         matchLabels: ["key": "value"], matchExpressions: [Requirement("tier", .isIn, ["web"])])
 }
 
+extension IPClaim {
+    /// Every field has a value that is not its default.
+    static let full = IPClaim(
+        metadata: ObjectMetadata(name: "web", namespace: "shop"),
+        spec: Spec(
+            addresses: ["10.19.120.7"], pools: ["blue"], retention: Retention(.period, seconds: 7200),
+            interface: "eth0", networkName: "net", pod: "web-0"),
+        status: Status(
+            holder: Holder(
+                pod: "web-0", podUID: "pod-uid", interface: "eth0", attachment: "digest", node: "n1", machineID: "m1"),
+            addresses: ["10.19.120.7"], observedGeneration: 4,
+            conditions: [
+                Condition(
+                    type: "Ready", status: .true, reason: "Kept", message: "kept",
+                    lastTransitionTime: "2025-11-20T10:00:00Z", observedGeneration: 4)
+            ]))
+}
+
 extension IPPool {
     /// Every field has a value that is not its default.
     static let full = IPPool(
@@ -59,7 +77,8 @@ extension IPPool {
                 RouteSpec(
                     dst: "10.0.0.0/8", gw: "10.19.123.253", mtu: 1400, advmss: 1360, priority: 7, table: 100, scope: 253
                 )
-            ], network: "red", cooldownSeconds: 90, strategy: .sequential, disabled: true, draining: true,
+            ], network: "red", cooldownSeconds: 90, strategy: .sequential, stickiness: .pods, disabled: true,
+            draining: true, namespaceQuota: 7,
             selection: Selection(
                 isDefault: true, allowPodSelection: true, podSelector: .full, namespaceSelector: .full,
                 nodeSelector: .full, namespaces: ["shop"], nodes: ["n[1-3]"], interfaces: ["net*"], networks: ["blue"],
@@ -67,7 +86,8 @@ extension IPPool {
         status: Status(
             capacity: 1000, allocated: 10, cooling: 3, held: 2, free: 985,
             occupancy: OccupancyWindow(first: "10.19.120.0", bitmap: [0xff, 0x03]), reserved: ["10.19.120.16/30"],
-            reservedFor: [PurposeRanges(purpose: "dns", ranges: ["10.19.120.16"])], reservedGeneration: 4,
+            reservedFor: [PurposeRanges(purpose: "dns", ranges: ["10.19.120.16"])],
+            namespacesAtQuota: [NamespaceUse(namespace: "shop", used: 9)], reservedGeneration: 4,
             observedGeneration: 4,
             conditions: [
                 Condition(

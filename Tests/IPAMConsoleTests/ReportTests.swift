@@ -189,6 +189,8 @@ import Testing
                 == "its node does not report; kept until that is back, deleted or out of service")
         #expect(
             holder(try entry("10.0.0.7", state: .held, pod: nil, claim: claim)).why == "kept for claim shop/c")
+        // The last pod is not whom it is kept for.
+        #expect(holder(try entry("10.0.0.7", state: .held, claim: claim)).why == "kept for claim shop/c")
         #expect(
             holder(try entry("10.0.0.7", origin: .manual, pod: nil)).why
                 == "entered by hand; nothing frees it but you")

@@ -23,7 +23,7 @@ func entry(
         AllocationRecord.Fields(
             address: try IPAddress(parsing: text), network: network, state: state, origin: origin, pool: pool,
             poolUID: poolUID ?? "uid-\(pool)", node: node, machineID: machineID, pod: pod,
-            attachmentDigest: holder?.digest, isClaimed: claim != nil, cooldownSeconds: cooldown, reclaimMark: mark))
+            attachmentDigest: holder?.digest, claim: claim, cooldownSeconds: cooldown, reclaimMark: mark))
     return LedgerEntry(
         record, uid: "uid-\(record.name)", resourceVersion: "7", attachment: holder, claim: claim,
         claimedAt: "2026-01-02T03:00:00Z", releasedAt: state == .cooling ? "2026-01-02T03:04:00Z" : nil,

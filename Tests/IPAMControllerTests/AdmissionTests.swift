@@ -68,6 +68,40 @@ extension ControllerTests {
             }
         }
 
+        @Test
+        func `K5: a claim for an address that another holds is refused, and what the plugin makes is not asked about`()
+            async throws
+        {
+            try await AdmissionRig.run { admission in
+                let rig = admission.rig
+                let pool = try await rig.makePool()
+                let name = try await rig.enter(9, pool: pool, node: "n1", origin: .manual)
+                try await rig.ledger.waitForPool(pool, "is counted") { $0["status"]?["allocated"]?.int == 1 }
+                func claim(_ suffix: String, _ spec: JSON, labels: JSON = [:]) async throws -> ProcessOutcome {
+                    let object: JSON = [
+                        "apiVersion": "ipam.berth.dev/v1alpha1", "kind": "IPClaim",
+                        "metadata": [
+                            "name": .string(rig.subnets.name(suffix)), "namespace": "default", "labels": labels,
+                        ], "spec": spec,
+                    ]
+                    return try await admission.kubectl(
+                        ["create", "--dry-run=server", "--validate=false", "-f", "-"], stdin: object)
+                }
+                let free: JSON = .string(rig.subnets.address4(10))
+                for (addresses, message) in [
+                    ([.string(name)], "is taken: bound, node n1"), ([free, free], "there twice"),
+                    (["203.0.113.9"], "no IPPool has it"),
+                ] as [([JSON], String)] {
+                    let outcome = try await claim("refused", ["addresses": .array(addresses)])
+                    #expect(!outcome.succeeded && outcome.errorText.contains(message), "\(outcome)")
+                }
+                #expect(try await claim("allowed", ["addresses": [free]]).succeeded)
+                let automatic = try await claim(
+                    "automatic", ["addresses": [.string(name)]], labels: [LabelKey.automatic: "true"])
+                #expect(automatic.succeeded, "\(automatic)")
+            }
+        }
+
         @Test func `C18: a pool that overlaps another of its network is taken with a warning`() async throws {
             try await AdmissionRig.run { admission in
                 let rig = admission.rig

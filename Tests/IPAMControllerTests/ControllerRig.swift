@@ -33,6 +33,7 @@ final class ControllerRig: Sendable {
         var pods: [TestPod] = []
         /// Of node agents.
         var leases: [String] = []
+        var claims: [ClaimReference] = []
     }
 
     private init(_ controlPlane: ControlPlane, _ subnets: TestSubnets, _ ledger: ObservedLedger, _ proxy: FaultProxy?) {
@@ -164,6 +165,10 @@ final class ControllerRig: Sendable {
                 }
                 for name in made.nodes {
                     _ = try? client.delete(.nodes, name: name, preconditions: nil, deadline: .soon)
+                }
+                for claim in made.claims {
+                    _ = try? client.delete(
+                        .ipClaims, namespace: claim.namespace, name: claim.name, preconditions: nil, deadline: .soon)
                 }
                 for name in made.leases {
                     _ = try? client.delete(

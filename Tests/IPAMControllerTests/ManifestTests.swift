@@ -1,4 +1,5 @@
 import ControllerHTTP
+import IPAMAPI
 import IPAMController
 import JSONText
 import TestSupport
@@ -94,8 +95,15 @@ extension ControllerTests {
                 #expect(client?["path"]?.string == "/validate-\(plural)")
                 #expect(AdmissionEndpoint.paths.contains("/validate-\(plural)"))
                 #expect(client?["port"] == servicePort["port"])
-                // A reservation takes nothing from anybody, and so never waits for the controller.
+                // A reservation takes nothing from anybody, and of a claim that slipped through a condition says the same:
+                // neither waits for the controller.
                 #expect(hook["failurePolicy"]?.string == (plural == "ippools" ? "Fail" : "Ignore"))
+                let spared = hook["objectSelector"]?["matchExpressions"]?.array?.first
+                let labels = [
+                    "ippools": LabelKey.inline, "ipclaims": LabelKey.automatic, "ipblocks": LabelKey.claimed,
+                ]
+                #expect(spared?["key"]?.string == labels[plural])
+                #expect(spared?["operator"]?.string == (labels[plural] == nil ? nil : "DoesNotExist"))
                 // The endpoint gives up before, so that the API server hears why.
                 #expect((hook["timeoutSeconds"]?.int ?? 0) > 4)
             }

@@ -16,6 +16,7 @@ final class ObservedLedger: Sendable {
     let events = Observed<[String: JSON]>([:])
     let secrets = Observed<[String: JSON]>([:])
     let webhooks = Observed<[String: JSON]>([:])
+    let claims = Observed<[String: JSON]>([:])
     /// The UIDs of all objects that were ever seen.
     private let seen = Observed<Set<String>>([])
 
@@ -23,8 +24,8 @@ final class ObservedLedger: Sendable {
         try await withThrowingTaskGroup { group in
             for (type, observed) in [
                 (ResourceType.ipAllocations, allocations), (.ipPools, pools), (.ipReservations, reservations),
-                (.ipBlocks, blocks),
-                (.events, events), (.secrets, secrets), (.validatingWebhookConfigurations, webhooks),
+                (.ipClaims, claims), (.ipBlocks, blocks), (.events, events), (.secrets, secrets),
+                (.validatingWebhookConfigurations, webhooks),
             ] {
                 let store = ObjectStore { $0 }
                 store.observe { [seen] deltas in

@@ -28,7 +28,8 @@ import Testing
                     address: try address("10.0.0.7"), network: "red", state: .fenced, origin: .static, pool: "blue",
                     poolUID: "pool-uid", node: "n1", machineID: "m1",
                     pod: PodReference(namespace: "shop", name: "web-0", uid: "pod-uid"), attachmentDigest: digest,
-                    isClaimed: true, cooldownSeconds: 90, isBeingDeleted: true, reclaimMark: "PodDeleted",
+                    claim: ClaimReference(namespace: "shop", name: "web", uid: "claim-uid"), cooldownSeconds: 90,
+                    isBeingDeleted: true, reclaimMark: "PodDeleted",
                     fencedNodeUID: "node-uid"))
         #expect(record.name == "red.10.0.0.7")
     }

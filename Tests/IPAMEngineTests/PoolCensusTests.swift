@@ -56,7 +56,49 @@ import Testing
             ready.message.contains("9223372036854775807 in capacity and free stands for that many or more") == isMore)
     }
 
+    @Test func `namespaces that use up their quota are named, the greediest first`() throws {
+        let limited = try ValidatedPool(
+            IPPool(
+                metadata: ObjectMetadata(name: "blue", uid: "uid-blue", generation: 3),
+                spec: IPPool.Spec(subnet: "10.0.0.0/24", namespaceQuota: 2)))
+        func record(
+            _ address: String, _ namespace: String, _ state: AllocationState = .bound
+        ) throws -> AllocationRecord {
+            var fields = try IPAMEngineTests.record(address, state: state).fields
+            fields.pod = PodReference(namespace: namespace, name: "p", uid: "u")
+            return AllocationRecord(fields)
+        }
+        let records = [
+            try record("10.0.0.1", "shop"), try record("10.0.0.2", "shop", .fenced), try record("10.0.0.3", "bank"),
+            try record("10.0.0.4", "bank", .held), try record("10.0.0.5", "bank", .cooling),
+            try record("10.0.0.6", "club"), try record("10.0.0.7", "club"), try record("10.0.0.8", "club"),
+        ]
+        let used = status(limited, records).namespacesAtQuota
+        #expect(used == [.init(namespace: "club", used: 3), .init(namespace: "shop", used: 2)])
+        #expect(try status(pool("10.0.0.0/24"), records).namespacesAtQuota.isEmpty)
+    }
+
     // MARK: Conditions
+
+    @Test func `a pool that is drained names who is left, and says when nobody is`() throws {
+        let draining = try ValidatedPool(
+            IPPool(
+                metadata: ObjectMetadata(name: "blue", uid: "uid-blue", generation: 3),
+                spec: IPPool.Spec(subnet: "10.0.0.0/24", draining: true)))
+        func drained(_ records: [AllocationRecord]) throws -> Condition {
+            try #require(status(draining, records).conditions.first { $0.type == "Drained" })
+        }
+        let left = try drained([try record("10.0.0.1"), try record("10.0.0.2", state: .cooling)])
+        #expect(left.status == .false && left.reason == "HoldersLeft")
+        #expect(left.message.hasPrefix("1 holder is left: 10.0.0.1 ("))
+        let many = try drained(try (1...40).map { try record("10.0.0.\($0)") })
+        #expect(many.message.hasPrefix("40 holders are left: ") && many.message.hasSuffix(" and 8 more"))
+        let none = try drained([try record("10.0.0.2", state: .cooling)])
+        #expect(none.status == .true && none.reason == "Empty")
+        let ready = status(draining).conditions.first { $0.type == "Ready" }
+        #expect(ready?.reason == "Draining")
+        #expect(try status(pool("10.0.0.0/24")).conditions.allSatisfy { $0.type != "Drained" })
+    }
 
     private func ready(_ status: IPPool.Status) -> String? { text(status, "Ready") }
 

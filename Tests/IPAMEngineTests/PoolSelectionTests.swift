@@ -182,6 +182,28 @@ import Testing
         #expect(try select(.defaults, facts(), [inline]).considered == [])
     }
 
+    @Test func `a pool whose quota the namespace has used up gives way to the next one`() throws {
+        func limited(_ quota: Int) throws -> ValidatedPool {
+            try ValidatedPool(
+                IPPool(
+                    metadata: ObjectMetadata(name: "a", generation: 1),
+                    spec: IPPool.Spec(subnet: "10.1.0.0/24", namespaceQuota: quota),
+                    status: IPPool.Status(namespacesAtQuota: [.init(namespace: "shop", used: 3)])))
+        }
+        let demand = PoolDemand.named(try patterns(["a", "b"]))
+        let selection = try select(demand, facts(), [limited(3), pool("b", "10.2.0.0/24")])
+        #expect(try names(selection) == [["b"]])
+        #expect(
+            selection.considered[0].exclusion
+                == #"gives a namespace 3 addresses (spec.namespaceQuota), and "shop" uses 3"#)
+        // A quota that was raised since counts at once; one for another namespace, or nobody's, does not.
+        #expect(try names(select(demand, facts(), [limited(4), pool("b", "10.2.0.0/24")])) == [["a", "b"]])
+        var other = facts()
+        other.pod?.namespace = "bank"
+        #expect(try names(select(demand, other, [limited(3), pool("b", "10.2.0.0/24")])) == [["a", "b"]])
+        #expect(throws: PoolProblem.self) { try limited(0) }
+    }
+
     // MARK: Who may pick
 
     @Test func `an annotation picks what allows it, or what the configuration lists`() throws {

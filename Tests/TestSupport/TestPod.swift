@@ -33,20 +33,53 @@ package struct TestPod: Hashable, Sendable {
     }
 }
 
+/// A StatefulSet, or another workload of the group apps, of which no controller knows.
+package struct TestOwner: Hashable, Sendable {
+    package let kind: String
+    package let namespace: String
+    package let name: String
+    package let uid: String
+}
+
 extension ControlPlane {
+    /// Makes a StatefulSet. Nothing makes its pods, and nothing deletes what it owns.
+    package func makeStatefulSet(
+        _ name: String, namespace: String = "default", replicas: Int = 3
+    ) async throws -> TestOwner {
+        let labels: JSON = ["set": .string(name)]
+        let object: JSON = [
+            "apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": ["name": .string(name), "namespace": .string(namespace)],
+            "spec": [
+                "replicas": .int(replicas), "serviceName": .string(name), "selector": ["matchLabels": labels],
+                "template": [
+                    "metadata": ["labels": labels], "spec": ["containers": [["name": "none", "image": "none"]]],
+                ],
+            ],
+        ]
+        let set = try await withAdmin {
+            try ObjectMetadata(
+                JSONFields(
+                    $0.create(.statefulSets, namespace: namespace, name: name, object: object, deadline: .soon)))
+        }
+        return TestOwner(kind: "StatefulSet", namespace: namespace, name: name, uid: set.uid)
+    }
+
     /// Makes a pod that is bound to a node, which need not exist.
     ///
-    /// - Parameter configHash: Makes it the mirror of a static pod, whose own UID that is.
+    /// - Parameters:
+    ///   - configHash: Makes it the mirror of a static pod, whose own UID that is.
+    ///   - owner: Its controller.
     package func makePod(
         _ name: String, namespace: String = "default", node: String, labels: [String: String] = [:],
-        annotations: [String: String] = [:], configHash: String? = nil
+        annotations: [String: String] = [:], configHash: String? = nil, owner: TestOwner? = nil
     ) async throws -> TestPod {
         var annotations = annotations
         if let configHash {
             for key in ["hash", "mirror"] { annotations["kubernetes.io/config.\(key)"] = configHash }
             annotations["kubernetes.io/config.source"] = "file"
         }
-        let object: JSON = [
+        var object: JSON = [
             "apiVersion": "v1", "kind": "Pod",
             "metadata": [
                 "name": .string(name), "namespace": .string(namespace), "labels": JSON(strings: labels),
@@ -57,6 +90,14 @@ extension ControlPlane {
                 "containers": [["name": "none", "image": "none"]],
             ],
         ]
+        if let owner {
+            object["metadata"]?["ownerReferences"] = [
+                [
+                    "apiVersion": "apps/v1", "kind": .string(owner.kind), "name": .string(owner.name),
+                    "uid": .string(owner.uid), "controller": true,
+                ]
+            ]
+        }
         let request = APIRequest.create(.pods, namespace: namespace, name: name, object: object)
         let pod = try await withAdmin { try ObjectMetadata(JSONFields($0.perform(request, deadline: .soon))) }
         return TestPod(namespace: namespace, name: name, uid: pod.uid, node: node)

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2317
 
 pod_scenarios=(
-    start-and-ping delete sandbox-killed forty-at-once same-name force-delete static-pod macvlan
+    start-and-ping delete sandbox-killed forty-at-once same-name selection force-delete static-pod macvlan
 )
 
 # Pods of both nodes have addresses of both pools, are named in the ledger, and reach each other in both families.
@@ -53,7 +53,7 @@ scenario_forty_at_once() {
 
 # As a StatefulSet does it: the next pod of the name starts as soon as the last one is gone.
 scenario_same_name() {
-    local round uids=''
+    local round uids='' held=''
     kubectl create -f - >/dev/null <<'YAML'
 apiVersion: apps/v1
 kind: StatefulSet
@@ -73,11 +73,27 @@ YAML
     for round in 1 2 3; do
         await 90 "round $round" same_is_ready "$uids"
         uids=$(same_uids)
+        [[ -n $held ]] || held=$(same_addresses)
+        [[ $(same_addresses) == "$held" ]] || { echo "other addresses in round $round: $(same_addresses)" && return 1; }
         audit
         kubectl delete pod same-0 same-1 --wait=false >/dev/null
     done
+    # What stays goes with the ordinal, and then with the set.
+    await 90 'the last round' same_is_ready "$uids"
+    kubectl scale statefulset same --replicas=1 >/dev/null
+    await 60 'the end of same-1' none_kept same-1.
+    [[ $(addresses same-0) == "$(head -n 2 <<<"$held")" ]]
     kubectl delete statefulset same --wait=false >/dev/null
     await 90 'the end of same' no_holder same
+    await 60 'the end of what was kept' none_kept same-
+}
+
+same_addresses() { addresses same-0 && addresses same-1; }
+
+# none_kept PREFIX: nothing is kept for claims whose names begin so.
+none_kept() {
+    ! kubectl get ipallocations -o jsonpath='{range .items[?(@.spec.claim)]}{.spec.state} {.spec.claim.name}{"\n"}{end}' |
+        grep -qE "^(Bound|Held) $1"
 }
 
 same_uids() { kubectl get pods -l app=same -o jsonpath='{.items[*].metadata.uid}'; }
@@ -88,6 +104,46 @@ same_is_ready() {
     uids=$(same_uids)
     [[ $uids == *' '* && -z $(comm -12 <(tr ' ' '\n' <<<"$uids" | sort) <(tr ' ' '\n' <<<"$1" | sort) | grep .) ]] &&
         [[ $(kubectl get statefulset same -o jsonpath='{.status.readyReplicas}') == 2 ]]
+}
+
+# Annotations choose the pool and the address, and a reservation keeps what is left of a pool from everybody.
+scenario_selection() {
+    apply "$root/config/samples/pod-choice.yaml"
+    apply - <<'YAML'
+apiVersion: ipam.berth.dev/v1alpha1
+kind: IPReservation
+metadata: {name: choice}
+spec: {pools: [choice-a], ranges: [10.50.0.2-10.50.0.254], reason: end to end}
+YAML
+    await 60 'the reservation' kubectl wait --for=condition=Enforced --timeout=1s ipreservation/choice
+    chosen chosen-1 '"choice-*"' | kubectl create -f - >/dev/null
+    await_pods chosen
+    [[ $(addresses chosen-1) == 10.50.0.1 ]]
+    # The first pool has nothing left for it.
+    chosen chosen-2 '"choice-*"' | kubectl create -f - >/dev/null
+    chosen chosen-3 'choice-b, ipam.berth.dev/addresses.eth0: 10.51.0.77' | kubectl create -f - >/dev/null
+    await_pods chosen
+    [[ $(addresses chosen-2) == 10.51.0.* && $(addresses chosen-3) == 10.51.0.77 ]]
+    ping_from chosen-2 10.51.0.77
+    # One that may not be picked.
+    chosen chosen-4 blue-v4x | kubectl create -f - >/dev/null
+    await 60 'the refusal' refused chosen-4 'ipam.berth.dev/pools'
+    kubectl delete pod chosen-4 --force >/dev/null 2>&1
+    audit
+    end_pods chosen
+    kubectl delete ipreservation choice >/dev/null
+    kubectl delete --wait=false -f "$root/config/samples/pod-choice.yaml" >/dev/null
+}
+
+# chosen NAME POOLS: a pod that names pools.
+chosen() {
+    pod "$1" node-1 | sed "s|^metadata: {|&annotations: {ipam.berth.dev/pools: $2}, |"
+}
+
+# refused POD TEXT: an Event of the pod says so.
+refused() {
+    kubectl get events --field-selector "involvedObject.name=$1" -o jsonpath='{range .items[*]}{.message}{"\n"}{end}' |
+        grep -q "$2"
 }
 
 # The API forgets the pod at once, while its sandbox still runs.

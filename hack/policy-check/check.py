@@ -137,16 +137,15 @@ def activation(table, case):
     if case["operation"] == "DELETE":
         new = None
     name = (new or old)["metadata"]["name"]
-    return {
-        "object": new,
-        "oldObject": old,
-        "request": {
-            "operation": case["operation"],
-            "name": name,
-            "userInfo": user,
-            "resource": {"group": kind["group"], "version": kind["version"], "resource": resource},
-        },
+    request = {
+        "operation": case["operation"],
+        "name": name,
+        "userInfo": user,
+        "resource": {"group": kind["group"], "version": kind["version"], "resource": resource},
     }
+    if "subresource" in case:
+        request["subResource"] = case["subresource"]
+    return {"object": new, "oldObject": old, "request": request}
 
 
 def main():

@@ -1,0 +1,69 @@
+package import JSONText
+package import KubernetesCore
+
+/// The IPClaim that the plugin makes for a pod that keeps its addresses without asking for it.
+package struct AutomaticClaim: Hashable, Sendable {
+    package let namespace: String
+    package let name: String
+    package let spec: IPClaim.Spec
+    /// The StatefulSet that the claim goes with; nil where the pod has none.
+    package let owner: OwnerReference?
+
+    /// How long the addresses of a pod without a StatefulSet are kept: nothing else would ever end the claim.
+    package static let secondsWithoutOwner = 86_400
+
+    private static let maximumPodLength = 200
+    private static let hashLength = 10
+
+    package init(pod: PodReference, interface: String, networkName: String, owner: OwnerReference?) {
+        namespace = pod.namespace
+        name = Self.name(pod: pod.name, interface: interface, networkName: networkName)
+        spec = IPClaim.Spec(
+            retention: owner == nil
+                ? IPClaim.Retention(.period, seconds: Self.secondsWithoutOwner)
+                : IPClaim.Retention(.untilOwnerDeleted),
+            interface: interface, networkName: networkName, pod: pod.name)
+        self.owner = owner
+    }
+
+    /// Whether a pod of this name may be one of a StatefulSet, which ends them in `-` and an ordinal. Others end so too.
+    package static func isLikely(pod: String) -> Bool {
+        let ordinal = pod.utf8.reversed().prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        return !ordinal.isEmpty && pod.utf8.dropLast(ordinal.count).last == UInt8(ascii: "-")
+    }
+
+    /// `web-0.eth0-1f2e3d4c5b`: the pod and the interface as far as an object's name can show them, and a hash of both and
+    /// of the network, by which two such names never meet.
+    package static func name(pod: String, interface: String, networkName: String) -> String {
+        var start = Substring(pod).prefix(maximumPodLength)
+        while let last = start.last, last == "." || last == "-" { start.removeLast() }
+        let readable = interface.utf8.map { byte -> UInt8 in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): byte
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): byte | 0x20
+            default: UInt8(ascii: "-")
+            }
+        }
+        let label = readable.drop { $0 == UInt8(ascii: "-") }
+        let hash = SHA256.hex(of: [pod, interface, networkName], digits: hashLength)
+        return "\(start).\(label.isEmpty ? "" : "\(String(decoding: label, as: UTF8.self))-")\(hash)"
+    }
+
+    /// The object to create. The owner's deletion never waits for it.
+    package func newObject() -> JSON {
+        var metadata: JSON = [
+            "name": .string(name), "namespace": .string(namespace), "labels": [LabelKey.automatic: "true"],
+        ]
+        if let owner {
+            metadata["ownerReferences"] = [
+                [
+                    "apiVersion": .string(owner.apiVersion), "kind": .string(owner.kind), "name": .string(owner.name),
+                    "uid": .string(owner.uid), "blockOwnerDeletion": false,
+                ]
+            ]
+        }
+        return [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPClaim", "metadata": metadata, "spec": spec.json,
+        ]
+    }
+}

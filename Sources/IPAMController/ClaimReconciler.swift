@@ -1,0 +1,272 @@
+package import IPAMAPI
+import IPAMEngine
+import IPAMOperation
+import IPAddressing
+import JSONText
+import KubernetesClient
+import KubernetesCore
+package import KubernetesRuntime
+package import Logging
+import Synchronization
+
+/// Keeps addresses for IPClaims, and frees what is kept for none.
+///
+/// Flow: a claim and all its allocations are looked at together. Of a claim that is gone what is kept goes into cooldown.
+/// Of one that is there: made by itself, it is deleted when its StatefulSet is gone or too small, or when it has kept
+/// nothing for long enough; the addresses that it asks for are entered for it; what it has kept for longer than its
+/// retention is freed; and its status is written.
+///
+/// Guarantees: nothing is freed before a read at the API server shows that the claim, its StatefulSet or its ordinal is
+/// gone, or that the claim still wants it freed; each write is on condition of the version that was judged. What an
+/// attachment has is left to its release, after which it is looked at again. The holder of a claim is never written.
+///
+/// Assumptions: runs only on the leader, and pods come and go without it.
+///
+/// Errors: a claim whose address another has gets the condition `Ready` False, which names both, and is tried again.
+package final class ClaimReconciler: Reconciler {
+    /// Until an address that another has is tried again.
+    static let retry: Duration = .seconds(5)
+
+    private let view: ClusterView
+    private let writer: LedgerWriter
+    private let logger: Logger
+    private let retentions = Mutex<[String: ClaimRetention]>([:])
+    /// Since when a claim has kept nothing, by its UID.
+    private let idle = Mutex<[String: (resourceVersion: String, since: Moment)]>([:])
+
+    package init(_ view: ClusterView, _ writer: LedgerWriter, logger: Logger) {
+        self.view = view
+        self.writer = writer
+        self.logger = logger
+    }
+
+    /// A term of leadership begins.
+    package func forget() {
+        retentions.withLock { $0 = [:] }
+        idle.withLock { $0 = [:] }
+    }
+
+    package func reconcile(_ reference: ClaimReference) async throws -> Requeue {
+        let key = ObjectKey(namespace: reference.namespace, name: reference.name)
+        let allocations = view.allocations(ofClaim: reference.uid)
+        switch view.claims[key] {
+        // What cannot be read is not gone.
+        case .unreadable: return .whenChanged
+        case .present(let object) where object.uid == reference.uid:
+            return try await keep(object, allocations)
+        case .absent, .present:
+            return try await free(reference, allocations)
+        }
+    }
+
+    // MARK: A claim that is gone
+
+    private func free(
+        _ reference: ClaimReference, _ allocations: [StoredObject<AllocationRecord>]
+    ) async throws -> Requeue {
+        retentions.withLock { $0[reference.uid] = nil }
+        idle.withLock { $0[reference.uid] = nil }
+        let kept = allocations.filter { $0.value.state == .held && !$0.value.isBeingDeleted }
+        guard !kept.isEmpty else { return .whenChanged }
+        // The store may not have seen it yet.
+        if let claim = try await read(reference), claim.metadata.uid == reference.uid { return .after(.seconds(1)) }
+        for object in kept { try await abandon(object, "its claim is gone") }
+        return .whenChanged
+    }
+
+    private func abandon(_ object: StoredObject<AllocationRecord>, _ reason: String) async throws {
+        guard case .done = try await writer.abandon(object) else { return }
+        let claim = object.value.claim.map { "\($0.namespace)/\($0.name)" } ?? ""
+        logger.info(
+            "freed a kept address",
+            metadata: ["allocation": "\(object.value.name)", "claim": "\(claim)", "reason": "\(reason)"])
+    }
+
+    private func read(_ reference: ClaimReference) async throws -> IPClaim? {
+        let json = try await writer.client.read(
+            .ipClaims, namespace: reference.namespace, name: reference.name, deadline: try writer.deadline())
+        return try json.map { try IPClaim($0) }
+    }
+
+    // MARK: A claim that is there
+
+    private func keep(
+        _ object: StoredObject<IPClaim>, _ allocations: [StoredObject<AllocationRecord>]
+    ) async throws -> Requeue {
+        let claim = object.value
+        guard !claim.metadata.isBeingDeleted else { return .whenChanged }
+        if try await isUnwanted(claim) {
+            try await delete(object)
+            return .whenChanged
+        }
+        var wakeUps: [Duration] = []
+        if claim.isAutomatic, let pause = try await endIdle(object, allocations) { wakeUps.append(pause) }
+        let (condition, isSettled) = try await hold(claim, allocations)
+        if !isSettled { wakeUps.append(Self.retry) }
+        if let pause = try await expire(claim, allocations) { wakeUps.append(pause) }
+        try await writeStatus(object, allocations, condition)
+        return wakeUps.min().map { .after($0) } ?? .whenChanged
+    }
+
+    /// Whether the claim goes with its StatefulSet, by the store first and then by a read.
+    private func isUnwanted(_ claim: IPClaim) async throws -> Bool {
+        guard let owner = claim.statefulSet else { return false }
+        let key = ObjectKey(namespace: claim.namespace, name: owner.name)
+        let known: StatefulSetMark?
+        switch view.statefulSets[key] {
+        case .unreadable: return false
+        case .absent: known = nil
+        case .present(let object): known = object.value
+        }
+        guard ClaimOwnership(claim, set: known) != .wanted else { return false }
+        let json = try await writer.client.read(
+            .statefulSets, namespace: claim.namespace, name: owner.name, deadline: try writer.deadline())
+        return ClaimOwnership(claim, set: try json.map { try StatefulSetMark($0) }) != .wanted
+    }
+
+    private func delete(_ object: StoredObject<IPClaim>) async throws {
+        let claim = object.value
+        let deadline = try writer.deadline()
+        do throws(APIError) {
+            try await writer.client.delete(
+                .ipClaims, namespace: claim.namespace, name: claim.metadata.name,
+                preconditions: Preconditions(uid: object.uid, resourceVersion: object.resourceVersion),
+                deadline: deadline)
+        } catch {
+            // Another state of it is on its way to the store.
+            guard error.isConflict || error.isNotFound else { throw error }
+            return
+        }
+        logger.info(
+            "deleted a claim that nobody wants any more",
+            metadata: ["claim": "\(claim.namespace)/\(claim.metadata.name)"])
+    }
+
+    /// A claim without an owner that was made by itself is deleted when its retention is over and nothing of it is left.
+    private func endIdle(
+        _ object: StoredObject<IPClaim>, _ allocations: [StoredObject<AllocationRecord>]
+    ) async throws -> Duration? {
+        let claim = object.value
+        let pod = view.pods[ObjectKey(namespace: claim.namespace, name: claim.spec.pod)]
+        guard case .absent = pod, allocations.isEmpty, claim.spec.retention.policy == .period,
+            let seconds = claim.spec.retention.seconds
+        else {
+            idle.withLock { $0[object.uid] = nil }
+            return nil
+        }
+        let now = writer.client.clock.now()
+        let since = idle.withLock { idle in
+            if let known = idle[object.uid], known.resourceVersion == object.resourceVersion { return known.since }
+            idle[object.uid] = (object.resourceVersion, now)
+            return now
+        }
+        // What was kept has been so for the whole retention; a pod that comes back just now may not be in the store yet.
+        let end = since + min(.seconds(seconds), ClaimRetention.surplusTime)
+        guard now >= end else { return end - now }
+        try await delete(object)
+        return nil
+    }
+
+    private func expire(
+        _ claim: IPClaim, _ allocations: [StoredObject<AllocationRecord>]
+    ) async throws -> Duration? {
+        let now = writer.client.clock.now()
+        let kept = allocations.map { ClaimRetention.Kept($0.value, version: $0.resourceVersion) }
+        let (expired, next) = retentions.withLock { retentions in
+            var retention = retentions[claim.metadata.uid] ?? ClaimRetention()
+            let answer = retention.observe(claim, kept, now: now)
+            retentions[claim.metadata.uid] = retention.isIdle ? nil : retention
+            return answer
+        }
+        if !expired.isEmpty {
+            // What was seen may be old: a retention that was made longer counts, and a new holder too.
+            guard let current = try await read(claim.reference), current.metadata.uid == claim.metadata.uid,
+                current.spec == claim.spec, current.status.holder == claim.status.holder
+            else { return Self.retry }
+            for object in allocations where expired.contains(object.value.name) {
+                try await abandon(object, "nobody has used it for as long as it is kept")
+            }
+        }
+        return next.map { max($0 - now, .zero) }
+    }
+
+    // MARK: Addresses that a claim asks for
+
+    /// Enters what is missing. Returns the condition Ready without its time, and whether nothing is left to try.
+    private func hold(
+        _ claim: IPClaim, _ allocations: [StoredObject<AllocationRecord>]
+    ) async throws -> (Condition, isSettled: Bool) {
+        var problems: [(reason: String, message: String)] = []
+        let own = Set(allocations.map(\.value.address))
+        for text in claim.spec.addresses {
+            guard let address = IPAddress(text) else {
+                problems.append(("Invalid", "\(text.debugDescription) is not an IP address"))
+                continue
+            }
+            guard !own.contains(address) else { continue }
+            switch ClaimWish(address, of: claim, pools: view.validPools) {
+            case .refused(let problem): problems.append(("NotInPool", problem))
+            case .from(let pool):
+                if let problem = try await hold(address, of: pool, for: claim) {
+                    problems.append(("AddressTaken", problem))
+                }
+            }
+        }
+        let condition = Condition(
+            type: "Ready", status: problems.isEmpty ? .true : .false, reason: problems.first?.reason ?? "Kept",
+            message: problems.isEmpty
+                ? claim.spec.addresses.isEmpty
+                    ? "the claim keeps what its pods get" : "every address that the claim asks for is kept for it"
+                : problems.map(\.message).joined(separator: "; "),
+            lastTransitionTime: "", observedGeneration: claim.metadata.generation)
+        return (condition, problems.isEmpty)
+    }
+
+    private func hold(_ address: IPAddress, of pool: ValidatedPool, for claim: IPClaim) async throws -> String? {
+        let spec = IPAllocation.Spec(
+            state: .held, origin: .pod, pool: pool.name, poolUID: pool.uid, address: address, network: pool.network,
+            node: "", machineID: "", attachment: nil, pod: nil, claim: claim.reference,
+            cooldownSeconds: pool.cooldownSeconds, claimedAt: writer.timestamp, releasedAt: nil)
+        if case .done = try await writer.hold(spec) { return nil }
+        let json = try await writer.client.read(
+            .ipAllocations, name: spec.objectName, deadline: try writer.deadline())
+        guard let json else { return "\(address) is being released" }
+        let found = try IPAllocation(json)
+        if found.spec.claim?.uid == claim.metadata.uid { return nil }
+        return "\(address), which claim \"\(claim.namespace)/\(claim.metadata.name)\" asks for, is taken:"
+            + " \(found.holderDescription)"
+    }
+
+    // MARK: Status
+
+    private func writeStatus(
+        _ object: StoredObject<IPClaim>, _ allocations: [StoredObject<AllocationRecord>], _ ready: Condition
+    ) async throws {
+        let claim = object.value
+        let kept = Set(allocations.filter { $0.value.state != .cooling }.map(\.value.address))
+        var status = claim.status
+        status.addresses = kept.sorted().prefix(64).map { "\($0)" }
+        status.observedGeneration = claim.metadata.generation
+        var ready = ready
+        let old = status.conditions.first { $0.type == ready.type }
+        ready.lastTransitionTime =
+            old.flatMap { $0.status == ready.status ? $0.lastTransitionTime : nil } ?? writer.timestamp
+        status.conditions = status.conditions.filter { $0.type != ready.type } + [ready]
+        guard status != claim.status else { return }
+        let metadata = ObjectMetadata(
+            name: claim.metadata.name, uid: object.uid, resourceVersion: object.resourceVersion)
+        var json = status.json
+        json["holder"] = nil
+        if status.addresses.isEmpty { json["addresses"] = .null }
+        let deadline = try writer.deadline()
+        do throws(APIError) {
+            _ = try await writer.client.patch(
+                .ipClaims, namespace: claim.namespace, name: claim.metadata.name,
+                patch: Patch.merge(["status": json]).conditional(on: metadata), subresource: "status",
+                deadline: deadline)
+        } catch {
+            // Its new state is on its way to the store.
+            guard error.isConflict || error.isNotFound || error.namesAnotherObject else { throw error }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+package import IPAMAPI
+import IPAddressing
+package import KubernetesCore
+
+/// When addresses that are kept for one IPClaim are kept no longer, although the claim is there.
+///
+/// - Flow: whoever watches tells the state again and again; what has been in one state for long enough is to be freed.
+/// - Guarantees: what an attachment has is never named, and neither is what `spec.addresses` asks for. Time counts on the
+///   watcher's clock from when it saw the allocation in the version that it is in.
+/// - Caveats: a watcher without memory begins to count anew.
+package struct ClaimRetention: Hashable, Sendable {
+    /// How long an address that the claim's holder did not take, when it took others, stays kept: longer than an ADD and
+    /// its late writes last. It is of another subnet or excluded by now, or was left behind by an ADD that was killed.
+    package static let surplusTime: Duration = .seconds(60)
+
+    /// An allocation of the claim, as the watcher sees it.
+    package struct Kept: Hashable, Sendable {
+        package var record: AllocationRecord
+        package var version: String
+
+        package init(_ record: AllocationRecord, version: String) {
+            self.record = record
+            self.version = version
+        }
+    }
+
+    private struct Sighting: Hashable, Sendable {
+        var version: String
+        /// The attachment beside which it is surplus; nil while it only waits for its next holder.
+        var surplusTo: String?
+        var since: Moment
+    }
+
+    private var sightings: [String: Sighting] = [:]
+
+    package init() {}
+
+    package var isIdle: Bool { sightings.isEmpty }
+
+    /// - Returns: The names of what is to be freed now, and when to look again.
+    package mutating func observe(
+        _ claim: IPClaim, _ allocations: [Kept], now: Moment
+    ) -> (expired: [String], next: Moment?) {
+        let users = Set(allocations.compactMap { $0.record.state == .bound ? $0.record.attachmentDigest : nil })
+        let user = claim.status.holder.flatMap { users.contains($0.attachment) ? $0.attachment : nil }
+        let wishes = Set(claim.spec.addresses.compactMap { IPAddress($0) })
+        var seen: [String: Sighting] = [:]
+        var expired: [String] = []
+        var next: Moment?
+        for kept in allocations where kept.record.state == .held && !kept.record.isBeingDeleted {
+            let record = kept.record
+            guard !wishes.contains(record.address) else { continue }
+            let limit: Duration
+            if user != nil {
+                limit = Self.surplusTime
+            } else if claim.spec.retention.policy == .period, let seconds = claim.spec.retention.seconds {
+                limit = .seconds(seconds)
+            } else {
+                continue
+            }
+            var sighting = Sighting(version: kept.version, surplusTo: user, since: now)
+            if let known = sightings[record.name], known.version == sighting.version, known.surplusTo == user {
+                sighting.since = known.since
+            }
+            seen[record.name] = sighting
+            let end = sighting.since + limit
+            if now >= end { expired.append(record.name) } else { next = min(next ?? end, end) }
+        }
+        sightings = seen
+        return (expired.sorted(), next)
+    }
+}
+
+/// Whether a claim goes because of the StatefulSet that owns it.
+package enum ClaimOwnership: Hashable, Sendable {
+    /// The set may have a pod of the claim's ordinal, or the claim does not depend on a set.
+    case wanted
+    /// There is no such set any more.
+    case ownerGone
+    /// The set has fewer pods.
+    case scaledBelow
+
+    /// - Parameter set: The StatefulSet of the owner's name; nil where there is none.
+    package init(_ claim: IPClaim, set: StatefulSetMark?) {
+        guard claim.spec.retention.policy == .untilOwnerDeleted, let owner = claim.statefulSet else {
+            self = .wanted
+            return
+        }
+        guard let set, set.uid == owner.uid else {
+            self = .ownerGone
+            return
+        }
+        guard let ordinal = Self.ordinal(of: claim.spec.pod, in: owner.name) else {
+            self = .wanted
+            return
+        }
+        let isWithin = ordinal >= set.firstOrdinal && ordinal - set.firstOrdinal < set.replicas
+        self = isWithin ? .wanted : .scaledBelow
+    }
+
+    /// `web-2` of the set `web` is 2.
+    package static func ordinal(of pod: String, in set: String) -> Int? {
+        guard pod.hasPrefix("\(set)-") else { return nil }
+        let digits = pod.dropFirst(set.count + 1)
+        guard !digits.isEmpty, digits.allSatisfy({ ("0"..."9").contains($0) }) else { return nil }
+        return Int(digits)
+    }
+}
+
+extension IPClaim {
+    /// The StatefulSet that owns the claim.
+    package var statefulSet: OwnerReference? { metadata.ownerReferences.first { $0.isStatefulSet } }
+}

@@ -1,0 +1,244 @@
+import IPAMAPI
+import IPAddressing
+import JSONText
+import KubernetesClient
+import KubernetesCore
+import Synchronization
+import TestSupport
+import Testing
+
+extension ControllerTests {
+    /// Addresses that are kept for IPClaims, and the end of that.
+    @Suite("Claims") struct ClaimTests {
+        private static let soon: Duration = .seconds(8)
+
+        @Test func `F4: what a claim keeps is freed within seconds when the claim is deleted`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool("pool", ["cooldown": "300s"])
+                let claim = try await rig.makeClaim("vip")
+                let name = try await rig.keep(10, for: claim, pool: pool)
+                let other = try await rig.keep(11, for: try await rig.makeClaim("other"), pool: pool)
+                try await rig.waitForClaim(claim, "its address is shown") { $0.status.addresses.count == 1 }
+                let begin = ContinuousClock.now
+                try await rig.deleteClaim(claim)
+                try await rig.ledger.waitForState(name, "Cooling")
+                #expect(ContinuousClock.now - begin < Self.soon)
+                let freed = rig.ledger.allocations.value[name]
+                #expect(freed?["spec"]?["claim"] == nil && freed?["metadata"]?["labels"]?[LabelKey.claim] == nil)
+                #expect(rig.ledger.state(other) == "Held")
+            }
+        }
+
+        @Test func `of a claim that is deleted while a pod uses the address only its release frees it`() async throws {
+            try await ControllerRig.run { rig in
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let pod = try await rig.makePod("web-0", on: node)
+                let claim = try await rig.makeClaim("vip")
+                let name = try await rig.keep(10, for: claim, pool: pool, by: pod)
+                try await rig.deleteClaim(claim)
+                try await rig.waitForSentinel(pool: pool)
+                #expect(rig.ledger.state(name) == "Bound")
+                // The pod's end: the release gives it to the claim, and that is gone.
+                try await rig.controlPlane.delete(pod)
+                try await rig.ledger.waitUntilGone(name)
+            }
+        }
+
+        @Test func `what the controller takes from a pod that is gone stays kept for the claim`() async throws {
+            try await ControllerRig.run { rig in
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let pod = try await rig.makePod("web-0", on: node)
+                let name = try await rig.keep(10, for: try await rig.makeClaim("vip"), pool: pool, by: pod)
+                try await rig.controlPlane.delete(pod)
+                try await rig.ledger.waitForState(name, "Held")
+                try await rig.waitForSentinel(pool: pool)
+                #expect(rig.ledger.state(name) == "Held")
+            }
+        }
+
+        @Test func `a claim that is made anew under its name keeps nothing of the first one`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool()
+                let claim = try await rig.makeClaim("vip")
+                let name = try await rig.keep(10, for: claim, pool: pool)
+                try await rig.deleteClaim(claim)
+                let second = try await rig.makeClaim("vip")
+                #expect(second.uid != claim.uid)
+                try await rig.ledger.waitUntilGone(name)
+            }
+        }
+
+        @Test func `F4: a StatefulSet that is scaled down frees what is above, and one that is deleted everything`()
+            async throws
+        {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool()
+                let set = try await rig.controlPlane.makeStatefulSet(rig.subnets.name("web"), replicas: 3)
+                var names: [String] = []
+                for ordinal in 0..<3 {
+                    let claim = try await rig.makeAutomaticClaim("\(set.name)-\(ordinal)", of: set)
+                    names.append(try await rig.keep(10 + ordinal, for: claim, pool: pool))
+                }
+                let begin = ContinuousClock.now
+                try await rig.patch(.statefulSets, set.name, ["spec": ["replicas": 1]], namespace: "default")
+                try await rig.ledger.waitUntilGone(names[1])
+                try await rig.ledger.waitUntilGone(names[2])
+                #expect(ContinuousClock.now - begin < Self.soon)
+                #expect(rig.ledger.state(names[0]) == "Held")
+                try await rig.deleteStatefulSet(set)
+                try await rig.ledger.waitUntilGone(names[0])
+            }
+        }
+
+        @Test func `a claim that is to outlive its ordinal does`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool()
+                let set = try await rig.controlPlane.makeStatefulSet(rig.subnets.name("web"), replicas: 1)
+                let claim = try await rig.makeAutomaticClaim(
+                    "\(set.name)-5", of: set, spec: ["retention": ["policy": "UntilClaimDeleted"]])
+                let name = try await rig.keep(10, for: claim, pool: pool)
+                try await rig.waitForSentinel(pool: pool)
+                #expect(rig.ledger.state(name) == "Held")
+                try await rig.deleteStatefulSet(set)
+            }
+        }
+
+        @Test func `what is kept for a time is freed after it, and not before`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool()
+                let retention: JSON = ["policy": "For", "for": "3s"]
+                let short = try await rig.makeClaim("short", ["retention": retention])
+                let long = try await rig.makeClaim("long", ["retention": ["policy": "For", "for": "2h"]])
+                let begin = ContinuousClock.now
+                let name = try await rig.keep(10, for: short, pool: pool)
+                let other = try await rig.keep(11, for: long, pool: pool)
+                try await rig.ledger.waitUntilGone(name)
+                #expect(ContinuousClock.now - begin >= .seconds(3))
+                #expect(rig.ledger.state(other) == "Held")
+            }
+        }
+
+        @Test func `K4: an address that a claim asks for is kept for it before any pod uses it`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool()
+                let address = rig.subnets.address4(77)
+                let claim = try await rig.makeClaim("vip", ["addresses": [.string(address)]])
+                try await rig.ledger.waitForState(address, "Held")
+                let held = rig.ledger.allocations.value[address]
+                #expect(held?["spec"]?["claim"]?["uid"]?.string == claim.uid)
+                #expect(held?["spec"]?["pool"]?.string == pool)
+                try await rig.waitForClaim(claim, "Ready") { $0.status.conditions.first?.status == .true }
+                try await rig.deleteClaim(claim)
+                try await rig.ledger.waitUntilGone(address)
+            }
+        }
+
+        @Test func `K5: a claim for an address that another holds says so, and gets it when it is free`() async throws {
+            try await ControllerRig.run { rig in
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let pod = try await rig.makePod("holder", on: node)
+                let name = try await rig.enter(20, pool: pool, node: node, pod: pod)
+                let claim = try await rig.makeClaim("vip", ["addresses": [.string(name)]])
+                let taken = try await rig.waitForClaim(claim, "not Ready") {
+                    $0.status.conditions.first?.status == .false
+                }
+                let condition = try #require(taken.status.conditions.first)
+                #expect(condition.reason == "AddressTaken")
+                #expect(condition.message.contains(pod.uid) && condition.message.contains(claim.name))
+                #expect(rig.ledger.state(name) == "Bound")
+                try await rig.controlPlane.delete(pod)
+                try await rig.ledger.waitForState(name, "Held")
+                try await rig.waitForClaim(claim, "Ready") { $0.status.conditions.first?.status == .true }
+            }
+        }
+
+        @Test(arguments: ["203.0.113.9", "1.2.3"])
+        func `a claim for an address that no pool has says so`(address: String) async throws {
+            try await ControllerRig.run { rig in
+                let object: JSON = ["addresses": [.string(address)]]
+                guard let claim = try? await rig.makeClaim("vip", object) else {
+                    // The schema knows the formats.
+                    #expect(address == "1.2.3")
+                    return
+                }
+                let refused = try await rig.waitForClaim(claim, "not Ready") {
+                    $0.status.conditions.first?.status == .false
+                }
+                #expect(refused.status.conditions.first?.message.contains(address) == true)
+            }
+        }
+    }
+}
+
+extension ControllerRig {
+    @discardableResult
+    func makeClaim(_ suffix: String, _ spec: JSON = [:]) async throws -> ClaimReference {
+        try await makeClaim(
+            ["metadata": ["name": .string(subnets.name(suffix)), "namespace": "default"], "spec": spec])
+    }
+
+    func makeAutomaticClaim(_ pod: String, of set: TestOwner, spec: JSON = [:]) async throws -> ClaimReference {
+        let owner = OwnerReference(apiVersion: "apps/v1", kind: "StatefulSet", name: set.name, uid: set.uid)
+        var object = AutomaticClaim(
+            pod: PodReference(namespace: set.namespace, name: pod, uid: ""), interface: "eth0", networkName: "net",
+            owner: owner
+        ).newObject()
+        for member in spec.object?.members ?? [] { object["spec"]?[member.name] = member.value }
+        return try await makeClaim(object)
+    }
+
+    private func makeClaim(_ object: JSON) async throws -> ClaimReference {
+        var object = object
+        object["apiVersion"] = .string(BerthAPI.apiVersion)
+        object["kind"] = "IPClaim"
+        let whole = object
+        let name = object["metadata"]?["name"]?.string ?? ""
+        let claim = try await controlPlane.withAdmin {
+            try IPClaim($0.create(.ipClaims, namespace: "default", name: name, object: whole, deadline: .soon))
+        }
+        made.withLock { $0.claims.append(claim.reference) }
+        return claim.reference
+    }
+
+    func deleteClaim(_ claim: ClaimReference) async throws {
+        _ = try await controlPlane.withAdmin {
+            try $0.delete(
+                .ipClaims, namespace: claim.namespace, name: claim.name, preconditions: nil, deadline: .soon)
+        }
+    }
+
+    func deleteStatefulSet(_ set: TestOwner) async throws {
+        _ = try await controlPlane.withAdmin {
+            try $0.delete(
+                .statefulSets, namespace: set.namespace, name: set.name, preconditions: nil, deadline: .soon)
+        }
+    }
+
+    /// Enters an allocation for a claim as a plugin leaves it: held by a pod, or by nobody.
+    func keep(_ host: Int, for claim: ClaimReference, pool: String, by pod: TestPod? = nil) async throws -> String {
+        let node = pod?.node ?? "n"
+        let read = try await controlPlane.withAdmin { try $0.get(.ipPools, name: pool, deadline: .soon) }
+        let holder = IPAMAPI.Attachment(
+            networkName: "net", containerID: "c-\(subnets.name)-\(host)", interface: "eth0")
+        let spec = IPAllocation.Spec(
+            state: pod == nil ? .held : .bound, origin: .pod, pool: pool,
+            poolUID: read["metadata"]?["uid"]?.string ?? "", address: try IPAddress(parsing: subnets.address4(host)),
+            network: "", node: node, machineID: node, attachment: pod == nil ? nil : holder, pod: pod?.reference,
+            claim: claim, cooldownSeconds: DurationText.seconds(read["spec"]?["cooldown"]?.string ?? "") ?? 0,
+            claimedAt: nil, releasedAt: nil)
+        try await ledger.waitUntilSeen(
+            try await controlPlane.withAdmin {
+                try $0.create(.ipAllocations, name: spec.objectName, object: spec.newObject(), deadline: .soon)
+            })
+        return spec.objectName
+    }
+
+    @discardableResult
+    func waitForClaim(
+        _ claim: ClaimReference, _ what: String, _ isRight: @escaping @Sendable (IPClaim) -> Bool
+    ) async throws -> IPClaim {
+        try await ledger.claims.wait(for: "\(claim.name): \(what)", within: .seconds(40)) { claims in
+            claims[claim.name].flatMap { try? IPClaim($0) }.flatMap { isRight($0) ? $0 : nil }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+import IPAMAPI
+import IPAMEngine
+import JSONText
+import KubernetesCore
+import Testing
+
+@testable import IPAMLedger
+
+/// What a slot makes of addresses that are kept for the claimant's IPClaim.
+@Suite struct ClaimSlotAdoptTests {
+    private static let ours = ClaimReference(namespace: "shop", name: "web", uid: "claim-1")
+    private static let others = ClaimReference(namespace: "shop", name: "web", uid: "claim-2")
+
+    private func driver(exact: String? = nil, of claim: ClaimReference? = Self.ours) throws -> SlotDriver {
+        var holder = claimant
+        holder.claim = claim
+        let pool = try pool("10.0.0.0/28", strategy: .sequential, free: "10.0.0.5")
+        return SlotDriver(
+            ClaimSlot(
+                SlotPlan(pools: [pool], exact: try exact.map { try address($0) }), claimant: holder,
+                claimedAt: "2025-11-20T09:07:05Z"))
+    }
+
+    private func kept(
+        _ text: String, for claim: ClaimReference = Self.ours, _ state: AllocationState = .held, pool: String = "blue",
+        version: String = "7"
+    ) throws -> JSON {
+        var json = try allocation(text, .coolingElsewhere, version: version, pool: pool)
+        json["spec"]?["state"] = .string(state.rawValue)
+        json["spec"]?["claim"] = claim.json
+        return json
+    }
+
+    @Test func `what is kept is taken over at once, on condition of the version that was read`() throws {
+        var driver = try driver()
+        #expect(driver.slot.adopt(try IPAllocation(kept("10.0.0.9"))))
+        #expect(!driver.slot.isUndecided)
+        #expect(driver.ask() == "update 10.0.0.9")
+        let body = try JSON(parsing: try #require(driver.request?.body))
+        #expect(body["metadata"]?["resourceVersion"]?.string == "7")
+        #expect(body["spec"]?["claim"]?["uid"]?.string == "claim-1")
+        #expect(driver.slot.journalRecords.map(\.isKept) == [true])
+        try driver.answer(.object(.ours))
+        #expect(driver.slot.held?.name == "10.0.0.9")
+        #expect(driver.slot.journalRecords.map(\.isKept) == [true])
+        #expect(driver.slot.journalRecords.map(\.claim) == [Self.ours])
+    }
+
+    @Test(arguments: ["10.0.0.15", "10.0.9.9"])
+    func `F5: what its pools do not give any more is left alone`(address: String) throws {
+        var driver = try driver()
+        #expect(!driver.slot.adopt(try IPAllocation(kept(address))))
+        #expect(driver.ask() == "create 10.0.0.5")
+    }
+
+    @Test func `what is kept in another pool, or is not the address that must be, is left alone`() throws {
+        var one = try driver()
+        #expect(!one.slot.adopt(try IPAllocation(kept("10.0.0.9", pool: "green"))))
+        var exact = try driver(exact: "10.0.0.8")
+        #expect(!exact.slot.adopt(try IPAllocation(kept("10.0.0.9"))))
+        #expect(exact.slot.adopt(try IPAllocation(kept("10.0.0.8"))))
+        var leaving = try driver()
+        leaving.slot.leave(["10.0.0.9"])
+        #expect(!leaving.slot.adopt(try IPAllocation(kept("10.0.0.9"))), "its release is under way")
+    }
+
+    @Test func `what changed meanwhile is read anew, and taken if it still is the claim's`() throws {
+        var driver = try driver()
+        #expect(driver.slot.adopt(try IPAllocation(kept("10.0.0.9"))))
+        try driver.next(.conflict)
+        #expect(driver.ask() == "get 10.0.0.9")
+        let request = try #require(driver.request)
+        driver.slot.receive(
+            .success(try kept("10.0.0.9", version: "8")), wasSentTwice: false, now: driver.now,
+            using: &driver.generator)
+        #expect(driver.ask() == "update 10.0.0.9", "after \(request.subject)")
+        let body = try JSON(parsing: try #require(driver.request?.body))
+        #expect(body["metadata"]?["resourceVersion"]?.string == "8")
+    }
+
+    @Test func `what another claim keeps by now is given up for a new address, and not journalled as kept`() throws {
+        var driver = try driver()
+        #expect(driver.slot.adopt(try IPAllocation(kept("10.0.0.9"))))
+        try driver.next(.conflict)
+        _ = driver.ask()
+        driver.slot.receive(
+            .success(try kept("10.0.0.9", for: Self.others)), wasSentTwice: false, now: driver.now,
+            using: &driver.generator)
+        #expect(driver.ask() == "create 10.0.0.5")
+        #expect(driver.slot.journalRecords.map(\.isKept) == [false])
+    }
+
+    @Test(arguments: [Self.others, nil as ClaimReference?])
+    func `an exact address that a claim keeps is nobody else's`(claim: ClaimReference?) throws {
+        var driver = try driver(exact: "10.0.0.9", of: claim)
+        try driver.next(.alreadyExists)
+        _ = driver.ask()
+        driver.slot.receive(
+            .success(try kept("10.0.0.9")), wasSentTwice: false, now: driver.now, using: &driver.generator)
+        #expect(driver.slot.state.brief == "failed: refused")
+    }
+
+    @Test func `an exact address that is kept for the claim itself is taken without a wait`() throws {
+        var driver = try driver(exact: "10.0.0.9")
+        try driver.next(.alreadyExists)
+        _ = driver.ask()
+        driver.slot.receive(
+            .success(try kept("10.0.0.9")), wasSentTwice: false, now: driver.now, using: &driver.generator)
+        #expect(driver.ask() == "update 10.0.0.9")
+    }
+
+    @Test func `what cools is the claim's too, after the wait that is due to everyone`() throws {
+        var driver = try driver()
+        #expect(driver.slot.adopt(try IPAllocation(kept("10.0.0.9", .cooling))))
+        #expect(driver.ask() == "get 10.0.0.9")
+        driver.slot.receive(
+            .success(try kept("10.0.0.9", .cooling)), wasSentTwice: false, now: driver.now, using: &driver.generator)
+        #expect(driver.ask() == "wait 2 s")
+    }
+
+    // MARK: Releases
+
+    @Test(arguments: [
+        (ReleaseMode.cool, true, true, ReleaseMode.Outcome.held), (.cool, true, false, .held),
+        (.delete, true, true, .held), (.delete, true, false, .deleted), (.cool, false, false, .deleted),
+        (.delete, false, false, .deleted),
+    ])
+    func `a release gives back what is a claim's, unless it was never used`(
+        mode: ReleaseMode, isClaimed: Bool, isKept: Bool, outcome: ReleaseMode.Outcome
+    ) throws {
+        var record = try record("10.0.0.9", cooldown: 0)
+        record.isKept = isKept
+        #expect(mode.outcome(isClaimed: isClaimed, record) == outcome)
+    }
+
+    @Test func `the journal remembers the claim, and knows entries without one`() throws {
+        var record = try record("10.0.0.9", version: "7")
+        record.claim = Self.ours
+        record.isKept = true
+        #expect(try JournalEntry.Record(JSONFields(record.json)) == record)
+        var older = record.json
+        older["claim"] = nil
+        older["kept"] = nil
+        let read = try JournalEntry.Record(JSONFields(older))
+        #expect(read.claim == nil && !read.isKept)
+    }
+}
