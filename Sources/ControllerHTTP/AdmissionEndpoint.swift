@@ -1,14 +1,13 @@
 import KubernetesCore
 
-/// The validating webhook for pools and reservations: `POST /validate-ippools` or `/validate-ipreservations` with an
-/// AdmissionReview of admission.k8s.io/v1, which says itself what it is about.
+/// The validating webhook for pools, reservations and blocks: `POST` to one of ``paths`` with an AdmissionReview of admission.k8s.io/v1, which says itself what it is about.
 ///
 /// Whatever is not such a question is answered with 400 and the reason in plain text, which the API server shows in its
 /// own error; a body over the limit with 413, another path with 404, another method with 405. A question that could not
 /// be decided in time is answered with 503.
 package struct AdmissionEndpoint: Endpoint {
     package static let path = "/validate-ippools"
-    package static let paths = [path, "/validate-ipreservations", "/validate-ipclaims"]
+    package static let paths = [path, "/validate-ipreservations", "/validate-ipclaims", "/validate-ipblocks"]
     /// An object in etcd has at most 1.5 MiB, and a review holds two.
     package static let maximumBody = 3 << 20
 

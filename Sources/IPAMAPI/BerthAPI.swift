@@ -34,16 +34,20 @@ extension ResourceType {
     package static let ipReservations = ResourceType(
         group: BerthAPI.group, version: BerthAPI.version, plural: "ipreservations", kind: "IPReservation",
         isNamespaced: false)
+    package static let ipBlocks = ResourceType(
+        group: BerthAPI.group, version: BerthAPI.version, plural: "ipblocks", kind: "IPBlock", isNamespaced: false)
     package static let ipClaims = ResourceType(
         group: BerthAPI.group, version: BerthAPI.version, plural: "ipclaims", kind: "IPClaim", isNamespaced: true)
 }
 
 /// The labels that Berth sets. They repeat what the spec says, so that a LIST can select by it; the spec decides.
 package enum LabelKey {
-    /// On an allocation: the pool, through ``LabelValue/fitting(_:)``.
+    /// On an allocation or a block: the pool, through ``LabelValue/fitting(_:)``.
     package static let pool = "\(BerthAPI.group)/pool"
-    /// On an allocation: the node, through ``LabelValue/fitting(_:)``.
+    /// On an allocation or a block: the node, through ``LabelValue/fitting(_:)``.
     package static let node = "\(BerthAPI.group)/node"
+    /// On a block that a node claimed, and nobody assigned: `true`.
+    package static let claimed = "\(BerthAPI.group)/claimed"
     /// On an allocation while an attachment holds it: ``Attachment/digest``.
     package static let attachment = "\(BerthAPI.group)/attachment"
     /// On an allocation: ``AllocationState``.

@@ -75,6 +75,8 @@ extension IPPool {
         package var draining: Bool
         /// The most addresses that the pods of one namespace may have of the pool; nil for no limit.
         package var namespaceQuota: Int?
+        /// Into which blocks the pool is sliced, if it is.
+        package var nodeBlocks: NodeBlocks?
         /// Written as members of `spec` themselves.
         package var selection: Selection
 
@@ -82,7 +84,8 @@ extension IPPool {
             subnet: String, ranges: [String] = [], exclude: [String] = [], gateway: String? = nil,
             routes: [RouteSpec] = [], network: String = "", cooldownSeconds: Int = defaultCooldownSeconds,
             strategy: PoolStrategy = .random, stickiness: PoolStickiness = .statefulSets, disabled: Bool = false,
-            draining: Bool = false, namespaceQuota: Int? = nil, selection: Selection = Selection()
+            draining: Bool = false, namespaceQuota: Int? = nil, nodeBlocks: NodeBlocks? = nil,
+            selection: Selection = Selection()
         ) {
             self.subnet = subnet
             self.ranges = ranges
@@ -96,6 +99,7 @@ extension IPPool {
             self.disabled = disabled
             self.draining = draining
             self.namespaceQuota = namespaceQuota
+            self.nodeBlocks = nodeBlocks
             self.selection = selection
         }
     }
@@ -146,6 +150,7 @@ extension IPPool.Spec {
         disabled = try fields.bool("disabled") ?? false
         draining = try fields.bool("draining") ?? false
         namespaceQuota = try fields.int("namespaceQuota")
+        nodeBlocks = try fields.fields("nodeBlocks").map { fields throws(JSONDecodingError) in try NodeBlocks(fields) }
         selection = try IPPool.Selection(fields)
     }
 
@@ -163,6 +168,7 @@ extension IPPool.Spec {
         json["disabled"] = .bool(disabled)
         if draining { json["draining"] = true }
         json["namespaceQuota"] = namespaceQuota.map { .int($0) }
+        json["nodeBlocks"] = nodeBlocks?.json
         selection.add(to: &json)
         return json
     }

@@ -11,15 +11,16 @@ package struct ValidatedPool: Hashable, Sendable {
     package let generation: Int
     /// Made from a range in a network configuration.
     package let isInline: Bool
-    package let subnet: IPPrefix
+    /// The on-link prefix of the results; in a slice it may be that of a block.
+    package internal(set) var subnet: IPPrefix
     /// What the spec allows to be allocated; never empty.
     package let configured: IPSet
     /// What a claim may be given: ``configured`` without what is reserved, or what is reserved for ``purpose``; may be
     /// empty.
-    package let usable: IPSet
+    package internal(set) var usable: IPSet
     /// The purpose of the claim, where the pool has addresses that are reserved for it. Otherwise nil.
     package let purpose: String?
-    package let gateway: IPAddress?
+    package internal(set) var gateway: IPAddress?
     package let routes: [Route]
     /// The isolation domain; empty for the default one.
     package let network: String
@@ -37,7 +38,11 @@ package struct ValidatedPool: Hashable, Sendable {
     /// Hints, of whichever generation.
     package let status: IPPool.Status?
     /// A hint. Nil when there is none for the pool's present generation.
-    package let occupancy: Occupancy?
+    package internal(set) var occupancy: Occupancy?
+    /// How the pool is sliced into blocks, if it is.
+    package let nodeBlocks: NodeBlocks?
+    /// What of a sliced pool this is; nil for a whole one.
+    package internal(set) var slice: Slice?
 
     package var family: IPFamily { subnet.family }
 
@@ -82,6 +87,8 @@ package struct ValidatedPool: Hashable, Sendable {
             routes.append(try Route(route, field: "spec.routes[\(index)]", subnet: subnet))
         }
         self.routes = routes
+        nodeBlocks = spec.nodeBlocks
+        try nodeBlocks?.check(subnet: subnet, gateway: gateway, routes: routes)
         configured = usableAddresses(subnet: subnet, ranges: ranges, exclude: exclude, gateway: gateway)
         guard !configured.isEmpty else {
             throw PoolProblem(

@@ -45,6 +45,8 @@ package final class AddressController: Sendable {
     private let life: PoolLifeReconciler
     private let living: Controller<PoolLifeReconciler>
     private let reserving: Controller<ReservationReconciler>
+    private let blocks: BlockReconciler
+    private let returning: Controller<BlockReconciler>
     private let claims: ClaimReconciler
     private let claiming: Controller<ClaimReconciler>
     private let certificates: WebhookCertificates?
@@ -96,6 +98,9 @@ package final class AddressController: Sendable {
         reserving = Controller(
             ReservationReconciler(view, writer, interval: settings.statusInterval),
             limits: WorkLimits(concurrency: 2), report: Self.report("reservations", logger, metrics))
+        blocks = BlockReconciler(view, writer, delay: settings.blockReturnDelay)
+        returning = Controller(
+            blocks, limits: WorkLimits(concurrency: 2), report: Self.report("blocks", logger, metrics))
         claims = ClaimReconciler(view, writer, logger: logger)
         claiming = Controller(
             claims, limits: WorkLimits(concurrency: 16), report: Self.report("claims", logger, metrics))
@@ -118,10 +123,11 @@ package final class AddressController: Sendable {
         let reclaim = reclaim
         metrics.collect(
             in: registry, view, candidates: { reclaim.candidates },
-            depths: { [reclaiming, cooling, counting, living, reserving, claiming] in
+            depths: { [reclaiming, cooling, counting, living, reserving, claiming, returning] in
                 [
                     ("reclaim", reclaiming.depth), ("cooldown", cooling.depth), ("status", counting.depth),
                     ("pools", living.depth), ("reservations", reserving.depth), ("claims", claiming.depth),
+                    ("blocks", returning.depth),
                 ]
             })
     }
@@ -165,6 +171,7 @@ package final class AddressController: Sendable {
             living.enqueue(key.name)
         }
         for key in view.reservations.keys { reserving.enqueue(key.name) }
+        for key in view.blocks.keys { returning.enqueue(key.name) }
         for (_, object) in view.claims.objects { claiming.enqueue(object.value.reference) }
         for (_, object) in view.allocations.objects {
             if let claim = object.value.claim { claiming.enqueue(claim) }
@@ -176,6 +183,7 @@ package final class AddressController: Sendable {
             group.addTask { try await self.counting.run() }
             group.addTask { try await self.living.run() }
             group.addTask { try await self.reserving.run() }
+            group.addTask { try await self.returning.run() }
             group.addTask {
                 // Until then nothing is compiled; an empty list brings no difference that would tell.
                 do { try await self.view.reservations.waitUntilSynced() } catch { return }
@@ -191,6 +199,7 @@ package final class AddressController: Sendable {
         reclaim.forget()
         cooldown.forget()
         life.forget()
+        blocks.forget()
         claims.forget()
     }
 
@@ -226,6 +235,7 @@ package final class AddressController: Sendable {
         counting.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         living.observe(view.pools) { gate.isInTerm ? [$0.key.name] : [] }
         observeReservations()
+        observeBlocks()
         claiming.observe(view.allocations) { delta in
             gate.isInTerm ? Set(delta.records.compactMap(\.claim)).sorted { $0.uid < $1.uid } : []
         }
@@ -303,6 +313,23 @@ extension AddressController {
             }
             guard gate.isInTerm, deltas.contains(where: \.mayChangeRules) else { return }
             for key in view.pools.keys { counting.enqueue(key.name) }
+        }
+    }
+}
+
+extension AddressController {
+    private func observeBlocks() {
+        let (view, gate, counting, metrics, logger) = (view, gate, counting, metrics, logger)
+        returning.observe(view.blocks) { gate.isInTerm ? [$0.key.name] : [] }
+        view.blocks.observe { deltas in
+            for case .unreadable(let key, let problem, _) in deltas {
+                metrics.unreadable("blocks")
+                logger.warning(
+                    "a block cannot be read", metadata: ["block": "\(key)", "problem": "\(problem.problem)"])
+            }
+            guard gate.isInTerm else { return }
+            // Pools of one network may overlap.
+            for pool in view.validPools where pool.nodeBlocks != nil { counting.enqueue(pool.name) }
         }
     }
 }

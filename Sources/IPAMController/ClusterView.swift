@@ -19,6 +19,7 @@ import Synchronization
 package final class ClusterView: Sendable {
     package let pools: ObjectStore<IPPool>
     package let reservations: ObjectStore<IPReservation>
+    package let blocks: ObjectStore<IPBlock>
     package let allocations: ObjectStore<AllocationRecord>
     package let pods: ObjectStore<PodMark>
     /// Of the pods those in the phases Succeeded and Failed: their metadata does not tell.
@@ -46,6 +47,7 @@ package final class ClusterView: Sendable {
         let strings = StringPool()
         pools = ObjectStore { try Self.pool($0) }
         reservations = ObjectStore { try Self.reservation($0) }
+        blocks = ObjectStore { try IPBlock($0) }
         allocations = ObjectStore(
             decode: { try AllocationRecord($0, sharing: strings) },
             index: { _, record in
@@ -120,6 +122,11 @@ package final class ClusterView: Sendable {
             }.map(\.name)
         }
     }
+
+    // MARK: Blocks
+
+    /// Those that make sense.
+    package var validBlocks: [ValidatedBlock] { blocks.objects.compactMap { try? ValidatedBlock($0.object.value) } }
 
     // MARK: The ledger
 

@@ -29,6 +29,7 @@ package struct ClusterWatch: Sendable {
             add(WatchScope(.ipAllocations), view.allocations, "allocations", to: &group)
             add(WatchScope(.ipPools), view.pools, "pools", to: &group)
             add(WatchScope(.ipReservations), view.reservations, "reservations", to: &group)
+            add(WatchScope(.ipBlocks), view.blocks, "blocks", to: &group)
             add(WatchScope(.nodes), view.nodes, "nodes", to: &group)
             add(WatchScope(.pods, metadataOnly: true), view.pods, "pods", to: &group)
             for (phase, store, name) in [
@@ -55,8 +56,8 @@ package struct ClusterWatch: Sendable {
         group.addTask { try await watcher.run() }
     }
 
-    /// The stores by their names in reports, and whether each has been filled once. That of reservations is left out: in
-    /// a cluster with the CRDs of an older version it never is, and everything else works.
+    /// The stores by their names in reports, and whether each has been filled once. Those of reservations and blocks are
+    /// left out: in a cluster with the CRDs of an older version they never are, and everything else works.
     package var synced: [(name: StaticString, isSynced: Bool)] {
         [
             ("allocations", view.allocations.hasSynced), ("pools", view.pools.hasSynced),

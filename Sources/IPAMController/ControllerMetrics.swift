@@ -18,9 +18,12 @@ package struct ControllerMetrics: Sendable {
     private let leader: Gauge
 
     /// The names of what runs, as labels.
-    package static let controllers = ["reclaim", "cooldown", "status", "pools", "reservations", "certificates"]
+    package static let controllers = [
+        "reclaim", "cooldown", "status", "pools", "reservations", "blocks", "certificates",
+    ]
     static let stores = [
-        "allocations", "pools", "reservations", "nodes", "pods", "succeeded", "failed", "agents", "secret", "webhook",
+        "allocations", "pools", "reservations", "blocks", "nodes", "pods", "succeeded", "failed", "agents", "secret",
+        "webhook",
     ]
     static let reasons = ReclaimReason.allCases.map(\.rawValue)
     /// From the suspicion on: the grace period is the least.

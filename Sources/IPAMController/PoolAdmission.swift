@@ -5,14 +5,14 @@ import JSONText
 import KubernetesCore
 import KubernetesRuntime
 
-/// Answers the API server about edits of pools, reservations and claims.
+/// Answers the API server about edits of pools, reservations, claims and blocks.
 package struct PoolAdmission: Sendable {
     private let view: ClusterView
 
     package init(_ view: ClusterView) { self.view = view }
 
     package func decide(_ request: AdmissionRequest) -> AdmissionAnswer {
-        let kinds = [ResourceType.ipPools, .ipReservations, .ipClaims].map(\.plural)
+        let kinds = [ResourceType.ipPools, .ipReservations, .ipClaims, .ipBlocks].map(\.plural)
         guard request.resource.group == BerthAPI.group, kinds.contains(request.resource.resource),
             request.resource.subresource == nil
         else { return .allowed() }
@@ -28,14 +28,19 @@ package struct PoolAdmission: Sendable {
     }
 
     private func decision(_ resource: String, old: JSON?, new: JSON?) -> PoolEdit.Decision {
+        if resource == ResourceType.ipBlocks.plural {
+            return BlockEdit.decide(old: old, new: new, pools: view.validPools, blocks: view.validBlocks)
+        }
         if resource == ResourceType.ipClaims.plural {
             return ClaimEdit.decide(old: old, new: new, pools: view.validPools) {
                 view.allocations.value(ObjectKey(name: $0))
             }
         }
         guard resource == ResourceType.ipReservations.plural else {
-            let pools = view.validPools
-            return view.withIndex { PoolEdit.decide(old: old, new: new, otherPools: pools, index: $0) }
+            let (pools, blocks) = (view.validPools, view.validBlocks)
+            return view.withIndex {
+                PoolEdit.decide(old: old, new: new, otherPools: pools, blocks: blocks, index: $0)
+            }
         }
         let (pools, others) = (view.pools.objects.map(\.object.value), view.validReservations)
         return view.withIndex {

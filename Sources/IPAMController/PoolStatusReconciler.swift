@@ -37,7 +37,10 @@ package final class PoolStatusReconciler: Reconciler {
         if let next = written.withLock({ $0[name] }).map({ $0 + interval }), now < next { return .after(next - now) }
         let timestamp = writer.timestamp
         let rule = try await rule(of: object.value)
-        let status = view.withIndex { PoolCensus.status(of: object.value, rule: rule, index: $0, now: timestamp) }
+        let blocks = object.value.spec.nodeBlocks == nil || !view.blocks.hasSynced ? nil : view.validBlocks
+        let status = view.withIndex {
+            PoolCensus.status(of: object.value, rule: rule, blocks: blocks, index: $0, now: timestamp)
+        }
         guard status != object.value.status else { return .whenChanged }
         let metadata = ObjectMetadata(name: name, uid: object.uid, resourceVersion: object.resourceVersion)
         let patch: JSON = ["status": Self.patch(to: status)]

@@ -41,8 +41,8 @@ package struct PoolScan: Hashable, Sendable {
         var counts = PoolCounts(usable: pool.usable.count, allocated: 0, cooling: 0, held: 0)
         for (address, state) in allocations where address.family == pool.family {
             taken.append(address)
-            // What is said of a purpose's addresses is about these alone.
-            if pool.purpose != nil, !pool.usable.contains(address) { continue }
+            // What is said of a purpose's addresses, or of a slice's, is about these alone.
+            if pool.purpose != nil || pool.slice != nil, !pool.usable.contains(address) { continue }
             switch state {
             case .cooling:
                 counts.cooling += 1
@@ -95,9 +95,19 @@ extension ValidatedPool {
     /// What the controller counted last; nil where none has.
     package var statusCounts: PoolCounts? {
         // Of the addresses for a purpose alone nobody counts.
+        if slice != nil { return hintedCounts }
         guard purpose == nil, let status, let allocated = status.allocated else { return nil }
         return PoolCounts(
             usable: usable.count, allocated: allocated, cooling: status.cooling ?? 0, held: status.held ?? 0)
+    }
+
+    /// What the hint shows taken of a slice, which nobody counts by itself.
+    private var hintedCounts: PoolCounts? {
+        guard let occupancy else { return nil }
+        let inside = (0..<occupancy.count).filter { index in
+            occupancy.isTaken(index) && occupancy.address(at: index).map { usable.contains($0) } ?? false
+        }
+        return PoolCounts(usable: usable.count, allocated: inside.count, cooling: 0, held: 0)
     }
 }
 

@@ -12,6 +12,8 @@ package enum PoolCondition: String, Hashable, Sendable, CaseIterable {
     case consistent = "Consistent"
     /// Nobody has an address of it any more. Only of a pool that is being drained.
     case drained = "Drained"
+    /// A node that needs another block gets none. Only of a pool that is sliced.
+    case blocksExhausted = "BlocksExhausted"
 }
 
 /// Counts a pool and writes its status.
@@ -30,20 +32,21 @@ package enum PoolCensus {
     ///
     /// - Parameters:
     ///   - rule: What is reserved. Nil where that is not known: what the status says of it is kept then.
+    ///   - blocks: Those of nodes; nil where they are not known.
     ///   - now: RFC 3339, for conditions that change.
     package static func status(
-        of pool: IPPool, rule: ReservationRule? = nil, index: LedgerIndex, now: String
+        of pool: IPPool, rule: ReservationRule? = nil, blocks: [ValidatedBlock]? = nil, index: LedgerIndex, now: String
     ) -> IPPool.Status {
         let pool = rule?.applied(to: pool) ?? pool
         do {
-            return status(of: try ValidatedPool(pool), excess: rule?.excess, index: index, now: now)
+            return status(of: try ValidatedPool(pool), excess: rule?.excess, blocks: blocks, index: index, now: now)
         } catch {
             return status(ofInvalid: pool, error, index: index, now: now)
         }
     }
 
     package static func status(
-        of pool: ValidatedPool, excess: String? = nil, index: LedgerIndex, now: String
+        of pool: ValidatedPool, excess: String? = nil, blocks: [ValidatedBlock]? = nil, index: LedgerIndex, now: String
     ) -> IPPool.Status {
         let census = Census(pool, excess, index)
         let occupancy = OccupancyWindowChoice(pool: pool, index: index, previous: pool.status?.occupancy).occupancy()
@@ -55,7 +58,8 @@ package enum PoolCensus {
             reservedGeneration: pool.status?.reservedGeneration ?? 0, observedGeneration: pool.generation,
             conditions: conditions(
                 [census.ready, census.exhausted, consistent(pool, index, census.tally)]
-                    + (pool.isDraining ? [drained(pool, index)] : []), pool.status, generation: pool.generation,
+                    + (pool.isDraining ? [drained(pool, index)] : []) + blocksExhausted(pool, blocks), pool.status,
+                generation: pool.generation,
                 now: now))
     }
 
@@ -147,6 +151,22 @@ package enum PoolCensus {
             .drained, .false, "HoldersLeft",
             "\(subject): \(list(holders.prefix(maximumLeft + 1).map(\.holderText), maximum: maximumLeft, of: holders.count))"
         )
+    }
+
+    private static func blocksExhausted(_ pool: ValidatedPool, _ blocks: [ValidatedBlock]?) -> [Finding] {
+        guard let nodeBlocks = pool.nodeBlocks, let blocks else { return [] }
+        let taken = blocks.filter { $0.spec.network == pool.network }
+        let free = pool.freeBlocks(besides: taken.map(\.cidr)).count
+        let size = "/\(nodeBlocks.prefixLength)"
+        guard free == 0 else {
+            return [Finding(.blocksExhausted, .false, "BlocksFree", "blocks of \(size) are free")]
+        }
+        return [
+            Finding(
+                .blocksExhausted, .true, "NoFreeBlock",
+                "none of \(pool.blockCount) blocks of \(size) is free: a node without one gets no address\(nodeBlocks.borrowing ? " but those that it borrows" : "")"
+            )
+        ]
     }
 
     /// A bounded list for a message.

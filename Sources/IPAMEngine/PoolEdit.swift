@@ -24,8 +24,9 @@ package enum PoolEdit {
     ///   - old: The IPPool as it is; nil when it is created.
     ///   - new: The IPPool as it shall be; nil when it is deleted.
     ///   - otherPools: May contain the pool itself.
+    ///   - blocks: Of nodes, of this and of other pools.
     package static func decide(
-        old: JSON?, new: JSON?, otherPools: [ValidatedPool], index: LedgerIndex
+        old: JSON?, new: JSON?, otherPools: [ValidatedPool], blocks: [ValidatedBlock] = [], index: LedgerIndex
     ) -> Decision {
         guard let new else { return old.map { deletion(of: $0, index) } ?? .allowed() }
         if let old, old["spec"] == new["spec"] { return .allowed() }
@@ -33,6 +34,7 @@ package enum PoolEdit {
             let pool = try decoded(new)
             if let problem = change(ofFixedFieldsFrom: old, to: pool) { return .refused(problem) }
             let valid = try ValidatedPool(pool)
+            if let old, let problem = reslicing(of: old, to: valid, blocks, index) { return .refused(problem) }
             if let old, let problem = drop(from: old, to: valid, index) { return .refused(problem) }
             return .allowed(warnings: warnings(valid, otherPools))
         } catch let error as JSONDecodingError {
@@ -67,6 +69,30 @@ package enum PoolEdit {
         let network = spec?["network"]?.string ?? ""
         if network != pool.spec.network, network.isEmpty || AllocationName.isValidNetworkName(network) {
             return "spec.network: immutable, it is \"\(network)\"; make another pool for \"\(pool.spec.network)\""
+        }
+        return nil
+    }
+
+    /// Blocks of another size would overlap those that nodes have, and addresses that are in use be in the blocks of others.
+    private static func reslicing(
+        of old: JSON, to new: ValidatedPool, _ blocks: [ValidatedBlock], _ index: LedgerIndex
+    ) -> String? {
+        guard let former = validated(old), former.nodeBlocks != new.nodeBlocks else { return nil }
+        let (length, newLength) = (former.nodeBlocks?.prefixLength, new.nodeBlocks?.prefixLength)
+        let used = index.records(ofPool: new.name)
+        let own = blocks.filter { $0.spec.pool == new.name }.sorted { $0.name < $1.name }
+        if length != newLength, !used.isEmpty || !own.isEmpty {
+            let was = length.map { "it is \($0)" } ?? "the pool is not sliced"
+            let because =
+                own.isEmpty
+                ? "the pool has allocations: \(PoolCensus.list(used.map(\.name).sorted()))"
+                : "nodes have blocks: \(PoolCensus.list(own.map { "\($0.name) (\($0.spec.node))" }))"
+            return "spec.nodeBlocks.prefixLength: immutable while allocations or blocks exist, \(was); \(because)"
+        }
+        let gateways = Set(own.compactMap { new.gateway(ofBlock: $0.cidr) })
+        if let holder = used.first(where: { $0.isInUse && gateways.contains($0.address) }) {
+            return "spec.nodeBlocks.gateway: FirstAddress would make an address in use the gateway of a block:"
+                + " \(holder.holderText)"
         }
         return nil
     }

@@ -163,6 +163,9 @@ extension ValidatedPool {
         if let purpose, configured.contains(address) {
             return "has not reserved it for the purpose \"\(purpose)\" (status.reservedFor)"
         }
+        if slice != nil, configured.contains(address), !usable.contains(address) {
+            return "has it outside of this node's blocks (kubectl get ipblocks)"
+        }
         if configured.contains(address) { return "keeps it for a reservation (status.reserved)" }
         return "does not allow it (ranges, exclude, or a network, broadcast, multicast or loopback address)"
     }

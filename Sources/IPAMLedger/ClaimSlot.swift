@@ -101,7 +101,7 @@ struct ClaimSlot: Sendable {
             let source = (isHeld ? sources.indices : openSources).first(where: { index in
                 let pool = sources[index].pool
                 return pool.uid == record.poolUID
-                    && (isHeld ? pool.subnet.contains(record.address) : pool.usable.contains(record.address))
+                    && (isHeld ? pool.spans(record.address) : pool.usable.contains(record.address))
             })
         else { return false }
         let candidate = Candidate(source: source, address: record.address)
@@ -313,7 +313,7 @@ struct ClaimSlot: Sendable {
                 sources[openSources].map { source in
                     LedgerError.PoolFill(
                         pool: source.pool.name, poolUID: source.pool.uid, counts: source.counts, own: source.ownCount,
-                        purpose: source.pool.purpose)
+                        purpose: source.pool.purpose, slice: source.pool.slice)
                 }))
     }
 

@@ -46,8 +46,10 @@ extension Ledger {
         _ order: ClaimOrder, deadlines: ClaimDeadlines
     ) throws(LedgerError) -> ClaimedAddresses {
         try ensureWhole(deadline: deadlines.claims)
-        return try withOwedReleases(deadline: deadlines.claims) { ledger, freed throws(LedgerError) in
-            try ledger.claimLocked(order, freed: freed, deadlines: deadlines)
+        return try withMoreBlocks(deadline: deadlines.claims) { ledger throws(LedgerError) in
+            try ledger.withOwedReleases(deadline: deadlines.claims) { ledger, freed throws(LedgerError) in
+                try ledger.claimLocked(order, freed: freed, deadlines: deadlines)
+            }
         }
     }
 
@@ -133,8 +135,10 @@ extension Ledger {
     /// change before it is tried once more: releases that are owed.
     package mutating func rehearse(_ order: ClaimOrder, deadline: Moment) throws(LedgerError) {
         try journaled { () throws(JournalError) in try journal.prepare() }
-        try withOwedReleases(deadline: deadline) { ledger, freed throws(LedgerError) in
-            try ledger.rehearse(order, freed: freed, deadline: deadline)
+        try withMoreBlocks(deadline: deadline) { ledger throws(LedgerError) in
+            try ledger.withOwedReleases(deadline: deadline) { ledger, freed throws(LedgerError) in
+                try ledger.rehearse(order, freed: freed, deadline: deadline)
+            }
         }
     }
 

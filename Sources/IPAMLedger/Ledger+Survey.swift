@@ -72,7 +72,11 @@ extension Ledger {
         let request = try selecting { () throws(SelectionError) in
             try PoolRequest(order.demand, families: order.families, facts: facts)
         }
-        let chosen = try choose(request, &facts, &shelf, deadline: deadline)
+        let chosen = try choose(request, &facts, &shelf, deadline: deadline).map { plans throws(LedgerError) in
+            try slice(
+                plans, keepsAll: !order.requested.isEmpty || !request.addresses.isEmpty, isDryRun: isDryRun,
+                deadline: deadline)
+        }
         let ruled = try enforceReservations(on: ranges, purpose: request.purpose, deadline: deadline)
         let slots = try order.slots(
             chosen, inline: Dictionary(uniqueKeysWithValues: ruled.map { ($0.name, $0) }), asked: request.addresses)

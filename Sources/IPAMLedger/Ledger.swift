@@ -17,6 +17,8 @@ package struct Ledger {
     /// Seconds since 1970-01-01 UTC. Only for the times that people read; decisions go by the transport's clock.
     let wallClock: @Sendable () -> Int64
     var generator = SystemRandomNumberGenerator()
+    /// During a claim, by UID of the pool: which of this node's blocks were found full.
+    var fullBlocks: [String: Set<String>] = [:]
 
     package init(
         transport: any Transport, journal: Journal, node: String, machineID: String, log: any LedgerLog,

@@ -42,18 +42,23 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         package var own: Int
         /// The purpose whose addresses alone could be given, if any.
         package var purpose: String?
+        /// What of a sliced pool the node had.
+        package var slice: ValidatedPool.Slice?
 
         package init(
-            pool: String, poolUID: String = "", counts: PoolCounts, own: Int = 0, purpose: String? = nil
+            pool: String, poolUID: String = "", counts: PoolCounts, own: Int = 0, purpose: String? = nil,
+            slice: ValidatedPool.Slice? = nil
         ) {
             self.pool = pool
             self.poolUID = poolUID
             self.counts = counts
             self.own = own
             self.purpose = purpose
+            self.slice = slice
         }
 
         package var description: String {
+            if let slice, slice.blocks.isEmpty, counts.usable == 0 { return "IPPool \"\(pool)\": \(slice.lack)" }
             guard counts.usable > 0 else { return "IPPool \"\(pool)\": every address is reserved" }
             let usable = counts.usable == .max ? "more than 2^127" : String(counts.usable)
             let noun = counts.usable == 1 ? "address" : "addresses"
@@ -64,8 +69,14 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
                 default: ", \(own) are addresses of this node"
                 }
             let reserved = purpose.map { " reserved for the purpose \"\($0)\"" } ?? ""
-            return "IPPool \"\(pool)\": \(usable) usable \(noun)\(reserved), \(counts.allocated) allocated,"
-                + " \(counts.held) held by claims, \(counts.cooling) cooling\(owned)"
+            let share =
+                slice.map { slice in
+                    slice.blocks.isEmpty
+                        ? " in others' blocks" : " in this node's \(slice.blocks.joined(separator: ", "))"
+                } ?? ""
+            let lack = slice.map { "; \($0.lack)" } ?? ""
+            return "IPPool \"\(pool)\": \(usable) usable \(noun)\(share)\(reserved), \(counts.allocated) allocated,"
+                + " \(counts.held) held by claims, \(counts.cooling) cooling\(owned)\(lack)"
         }
     }
 
@@ -88,5 +99,15 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         case .malformed(let name, let problem): "IPAllocation \"\(name)\" is malformed: \(problem)"
         case .journal(let error): "\(error)"
         }
+    }
+}
+
+extension ValidatedPool.Slice {
+    /// Why the node has no other block.
+    fileprivate var lack: String {
+        let blocks = total == 1 ? "1 block" : "\(total) blocks"
+        return isLast
+            ? "no block of /\(prefixLength) is free, it has \(blocks)"
+            : "another block of /\(prefixLength) was not had, it has \(blocks)"
     }
 }

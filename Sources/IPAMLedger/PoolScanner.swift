@@ -24,7 +24,8 @@ enum PoolScanner {
 
     /// Of the record that a LIST leaves on the node.
     static func key(_ pool: ValidatedPool, _ scope: Scope) -> String {
-        "\(pool.uid).\(pool.purpose.map { "\($0)." } ?? "")\(scope.rawValue)"
+        let slice = pool.slice.map { "\($0.key)." } ?? ""
+        return "\(pool.uid).\(pool.purpose.map { "\($0)." } ?? "")\(slice)\(scope.rawValue)"
     }
 
     /// The LIST: rows of names and states instead of objects, a tenth of the size, and from the server's cache.

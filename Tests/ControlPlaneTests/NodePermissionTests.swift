@@ -38,6 +38,7 @@ struct NodePermissionTests {
         // Pools: to read one, and to make those of ranges in network configurations.
         (berth("ippools"), "get list create"),
         (berth("ipreservations"), "list"),
+        (berth("ipblocks"), "list create patch delete"),
         (berth("ippools/status"), ""),
         (berth("ipallocations/status"), ""),
         // Claims: to make those that are made by themselves, and to say who holds one.
@@ -100,7 +101,8 @@ struct NodePermissionTests {
     private static func pluginVerbs(_ target: Target, _ allowed: String) -> [String] {
         switch target.resource {
         case "ipallocations": words(allowed).filter { $0 != "watch" }
-        case "ippools", "ipreservations", "ipclaims", "ipclaims/status", "namespaces", "nodes": words(allowed)
+        case "ippools", "ipreservations", "ipblocks", "ipclaims", "ipclaims/status", "namespaces", "nodes":
+            words(allowed)
         case "pods": ["get"]
         default: []
         }

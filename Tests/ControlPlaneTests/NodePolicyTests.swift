@@ -120,7 +120,7 @@ private struct PolicyRig {
             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: \(namespace)}
             subjects: [\(account), \(controller), \(plugin)]
             """)
-        for file in ["node_allocations", "node_pools", "node_leases", "node_claims"] {
+        for file in ["node_allocations", "node_pools", "node_leases", "node_claims", "node_blocks"] {
             try await controlPlane.apply(renamed(try Files.text("\(Repository.root)/config/policy/\(file).yaml")))
         }
         // The API server takes a moment to heed them: until each denies what it must.

@@ -1,6 +1,7 @@
 import IPAMAPI
 import IPAddressing
 import JSONText
+import KubernetesCore
 import Testing
 
 /// The files of config/ beside the schemas.
@@ -26,14 +27,25 @@ import Testing
         #expect(pools[0].configured.intersection(reservations[1].v4).count == 8)
     }
 
+    @Test func `the samples are valid pools that are sliced, and a block of one`() throws {
+        let documents = try ConfigFile.documents("samples/blocks.yaml")
+        let pools = try documents.filter { $0["kind"] == "IPPool" }.map { try ValidatedPool(try IPPool($0)) }
+        let blocks = try documents.filter { $0["kind"] == "IPBlock" }.map { try ValidatedBlock(try IPBlock($0)) }
+        #expect(pools.map(\.blockCount) == [256, 32])
+        #expect(blocks.map { $0.isPart(of: pools[0]) } == [true])
+        #expect(blocks.map(\.metadata.labels) == blocks.map(\.spec.labels))
+    }
+
     @Test(arguments: [
-        "application-range", "claims", "default-pools", "draining", "dual-stack", "pod-choice", "racks", "reservation",
+        "application-range", "blocks", "claims", "default-pools", "draining", "dual-stack", "pod-choice", "racks",
+        "reservation",
     ])
     func `every sample makes sense`(name: String) throws {
         for document in try ConfigFile.documents("samples/\(name).yaml") {
             switch document["kind"]?.string {
             case "IPPool": _ = try ValidatedPool(try IPPool(document))
             case "IPReservation": _ = try ValidatedReservation(try IPReservation(document))
+            case "IPBlock": _ = try ValidatedBlock(try IPBlock(document))
             case "IPClaim": _ = try IPClaim(document)
             case let kind: #expect(["Pod", "StatefulSet", "Namespace"].contains(kind))
             }
@@ -55,6 +67,7 @@ import Testing
                 "rbac/plugin.yaml",
                 [
                     "ipam.berth.dev/ippools: get list", "ipam.berth.dev/ipreservations: list",
+                    "ipam.berth.dev/ipblocks: list create patch delete",
                     "ipam.berth.dev/ipallocations: get list create update patch delete",
                     "ipam.berth.dev/ipclaims: get create", "ipam.berth.dev/ipclaims/status: patch",
                     "/pods,namespaces,nodes: get",

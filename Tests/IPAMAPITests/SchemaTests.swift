@@ -36,7 +36,11 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
     static let pools = Self(
         plural: "ippools",
         full: {
-            ["spec": IPPool.full.spec.json, "status": IPPool.full.status?.json ?? .null]
+            var spec = IPPool.full.spec
+            // Of a pool with all the rest it would be refused.
+            spec.nodeBlocks = NodeBlocks(
+                prefixLength: 26, resultPrefix: .block, gateway: .firstAddress, borrowing: true)
+            return ["spec": spec.json, "status": IPPool.full.status?.json ?? .null]
         },
         recode: { json in
             let pool = try IPPool(json)
@@ -47,6 +51,8 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         samples: ["spec.cooldown": "1m30s", "status.occupancy.bitmap": "/wA="],
         enumerations: [
             "spec.strategy": PoolStrategy.allCases.map(\.rawValue),
+            "spec.nodeBlocks.resultPrefix": NodeBlocks.ResultPrefix.allCases.map(\.rawValue),
+            "spec.nodeBlocks.gateway": NodeBlocks.Gateway.allCases.map(\.rawValue),
             "spec.stickiness": PoolStickiness.allCases.map(\.rawValue),
             "status.conditions[].status": Condition.Status.allCases.map(\.rawValue),
             "spec.podSelector.matchExpressions[].operator": operators,
@@ -79,6 +85,11 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         },
         samples: [:], enumerations: ["status.conditions[].status": Condition.Status.allCases.map(\.rawValue)])
 
+    static let blocks = Self(
+        plural: "ipblocks", full: { ["spec": IPBlock.full.spec.json] },
+        recode: { ["spec": try IPBlock($0).spec.json] }, samples: [:],
+        enumerations: ["spec.state": BlockState.allCases.map(\.rawValue)])
+
     static let claims = Self(
         plural: "ipclaims",
         full: { ["spec": IPClaim.full.spec.json, "status": IPClaim.full.status.json] },
@@ -94,7 +105,7 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
             "status.conditions[].status": Condition.Status.allCases.map(\.rawValue),
         ])
 
-    static let all = [pools, allocations, reservations, claims]
+    static let all = [pools, allocations, reservations, claims, blocks]
 }
 
 /// Holds the schemas of config/crd and the Swift types against each other.
@@ -242,7 +253,7 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         ])
     func `networks are those that Swift takes`(network: String) throws {
         let isValid = network.isEmpty || AllocationName.isValidNetworkName(network)
-        for plural in ["ippools", "ipallocations", "ipreservations"] {
+        for plural in ["ippools", "ipallocations", "ipreservations", "ipblocks"] {
             let field = try Self.field(plural, "spec.network")
             #expect(try Self.matches(field, network) == isValid)
             #expect(field["maxLength"] == 63)
@@ -320,10 +331,12 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         #expect(try Self.columns("ippools", wide: true) == ["RANGES", "GATEWAY", "NETWORK"])
         #expect(
             try Self.columns("ipreservations", wide: false) == ["RANGES", "PURPOSE", "ENFORCED", "HOLDERS", "AGE"])
+        #expect(try Self.columns("ipblocks", wide: false) == ["CIDR", "POOL", "NODE", "STATE", "AGE"])
+        #expect(try Self.columns("ipblocks", wide: true) == ["NETWORK"])
         #expect(try Self.columns("ipreservations", wide: true) == ["POOLS", "NETWORK", "REASON"])
     }
 
-    @Test(arguments: ["ippools", "ipallocations", "ipreservations"])
+    @Test(arguments: ["ippools", "ipallocations", "ipreservations", "ipblocks"])
     func `columns and selectable fields name fields of the schema`(plural: String) throws {
         let crd = try CRD(plural)
         let types = crd.schema.schemaFieldTypes()

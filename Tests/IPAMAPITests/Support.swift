@@ -96,6 +96,15 @@ extension IPPool {
             ]))
 }
 
+extension IPBlock {
+    /// Every field has a value that is not its default.
+    static let full = IPBlock(
+        metadata: ObjectMetadata(name: "red.10.19.120.64-26"),
+        spec: Spec(
+            pool: "blue", poolUID: "pool-uid", cidr: "10.19.120.64/26", network: "red", node: "n1",
+            machineID: "machine", state: .releasing))
+}
+
 extension IPReservation {
     /// Every field has a value that is not its default.
     static let full = IPReservation(

@@ -157,6 +157,12 @@ final class ControllerRig: Sendable {
                 for name in made.reservations {
                     _ = try? client.delete(.ipReservations, name: name, preconditions: nil, deadline: .soon)
                 }
+                let blocks = try client.list(
+                    .ipBlocks, options: ListOptions(metadataOnly: true), deadline: .soon
+                ).items.compactMap { $0["metadata"]?["name"]?.string }
+                for name in blocks {
+                    _ = try? client.delete(.ipBlocks, name: name, preconditions: nil, deadline: .soon)
+                }
                 for name in made.nodes {
                     _ = try? client.delete(.nodes, name: name, preconditions: nil, deadline: .soon)
                 }

@@ -99,7 +99,9 @@ extension ControllerTests {
                 // neither waits for the controller.
                 #expect(hook["failurePolicy"]?.string == (plural == "ippools" ? "Fail" : "Ignore"))
                 let spared = hook["objectSelector"]?["matchExpressions"]?.array?.first
-                let labels = ["ippools": LabelKey.inline, "ipclaims": LabelKey.automatic]
+                let labels = [
+                    "ippools": LabelKey.inline, "ipclaims": LabelKey.automatic, "ipblocks": LabelKey.claimed,
+                ]
                 #expect(spared?["key"]?.string == labels[plural])
                 #expect(spared?["operator"]?.string == (labels[plural] == nil ? nil : "DoesNotExist"))
                 // The endpoint gives up before, so that the API server hears why.

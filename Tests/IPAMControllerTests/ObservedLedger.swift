@@ -12,6 +12,7 @@ final class ObservedLedger: Sendable {
     let allocations = Observed<[String: JSON]>([:])
     let pools = Observed<[String: JSON]>([:])
     let reservations = Observed<[String: JSON]>([:])
+    let blocks = Observed<[String: JSON]>([:])
     let events = Observed<[String: JSON]>([:])
     let secrets = Observed<[String: JSON]>([:])
     let webhooks = Observed<[String: JSON]>([:])
@@ -23,7 +24,7 @@ final class ObservedLedger: Sendable {
         try await withThrowingTaskGroup { group in
             for (type, observed) in [
                 (ResourceType.ipAllocations, allocations), (.ipPools, pools), (.ipReservations, reservations),
-                (.ipClaims, claims), (.events, events), (.secrets, secrets),
+                (.ipClaims, claims), (.ipBlocks, blocks), (.events, events), (.secrets, secrets),
                 (.validatingWebhookConfigurations, webhooks),
             ] {
                 let store = ObjectStore { $0 }

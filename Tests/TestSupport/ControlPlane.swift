@@ -124,7 +124,9 @@ package final class ControlPlane: Sendable {
             for part in ["crd", "rbac"] {
                 try await kubectl(["apply", "--validate=false", "-k", "\(Repository.root)/config/\(part)"])
             }
-            let kinds = ["ippools", "ipallocations", "ipreservations", "ipclaims"].map { "crd/\($0).ipam.berth.dev" }
+            let kinds = ["ippools", "ipallocations", "ipreservations", "ipclaims", "ipblocks"].map {
+                "crd/\($0).ipam.berth.dev"
+            }
             try await kubectl(["wait", "--for=condition=Established", "--timeout=30s"] + kinds)
         }
     }

@@ -1,0 +1,132 @@
+import IPAMAPI
+import IPAMEngine
+import IPAddressing
+import JSONText
+import KubernetesClient
+import KubernetesCore
+package import KubernetesRuntime
+import Synchronization
+
+/// Returns blocks that are empty to their pools.
+///
+/// Flow: a block without an allocation for `ControllerSettings.blockReturnDelay` becomes Releasing. After the same time
+/// again a consistent LIST shows whether somebody claimed from it meanwhile; if not, the block is deleted.
+///
+/// Guarantees: each write is on condition of the version that was judged. Since the node claims only from an Active block,
+/// which it may have read some seconds before, no claim is under way in a block that was Releasing for longer than an ADD
+/// and this memory last. A node that takes its block back changes its version, and the delete is refused. It makes no
+/// difference who leads, nor whether the node is still there: its block is returned when its allocations are gone.
+///
+/// Assumptions: every claim that an ADD sends is decided before its deadline (120 seconds at most).
+///
+/// Caveats: a block that was assigned by hand, which names no machine, stays. A term of leadership begins without memory:
+/// the delays then last once more.
+package final class BlockReconciler: Reconciler {
+    private struct Sighting {
+        var uid: String
+        var resourceVersion: String
+        /// Since when nothing was seen in it.
+        var since: Moment
+    }
+
+    private let view: ClusterView
+    private let writer: LedgerWriter
+    private let delay: Duration
+    private let sightings = Mutex<[String: Sighting]>([:])
+
+    package init(_ view: ClusterView, _ writer: LedgerWriter, delay: Duration) {
+        self.view = view
+        self.writer = writer
+        self.delay = delay
+    }
+
+    /// A term of leadership begins.
+    package func forget() { sightings.withLock { $0 = [:] } }
+
+    package func reconcile(_ name: String) async throws -> Requeue {
+        guard case .present(let object) = view.blocks[ObjectKey(name: name)],
+            let block = try? ValidatedBlock(object.value), !block.metadata.isBeingDeleted
+        else {
+            sightings.withLock { $0[name] = nil }
+            return .whenChanged
+        }
+        if block.hasLabelsMissing { return try await write(block, ["metadata": ["labels": block.labels]]) }
+        guard !block.spec.machineID.isEmpty else { return .whenChanged }
+        let isEmpty = view.withIndex {
+            $0.count(ofPool: block.spec.pool, in: IPSet(block.cidr.range), network: block.spec.network) == 0
+        }
+        guard isEmpty else {
+            sightings.withLock { $0[name] = nil }
+            // Who claimed in it had read it Active.
+            return block.spec.state == .releasing ? try await write(block, .active) : .after(delay)
+        }
+        let now = writer.client.clock.now()
+        let since = sightings.withLock { sightings in
+            if let known = sightings[name], known.uid == object.uid, known.resourceVersion == object.resourceVersion {
+                return known.since
+            }
+            sightings[name] = Sighting(uid: object.uid, resourceVersion: object.resourceVersion, since: now)
+            return now
+        }
+        guard now >= since + delay else { return .after(since + delay - now) }
+        switch block.spec.state {
+        case .active: return try await write(block, .releasing)
+        case .releasing: return try await delete(block)
+        }
+    }
+
+    private func delete(_ block: ValidatedBlock) async throws -> Requeue {
+        let options = ListOptions(
+            labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(block.spec.pool))", metadataOnly: true)
+        let list = try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
+        let isEmpty = !list.items.contains { item in
+            guard let name = item["metadata"]?["name"]?.string.flatMap({ AllocationName(objectName: $0) }) else {
+                return false
+            }
+            return name.network == block.spec.network && block.cidr.contains(name.address)
+        }
+        guard isEmpty else { return try await write(block, .active) }
+        let deadline = try writer.deadline()
+        return try await outcome { () throws(APIError) in
+            try await writer.client.delete(
+                .ipBlocks, name: block.name,
+                preconditions: Preconditions(
+                    uid: block.metadata.uid, resourceVersion: block.metadata.resourceVersion), deadline: deadline)
+        }
+    }
+
+    private func write(_ block: ValidatedBlock, _ state: BlockState) async throws -> Requeue {
+        try await write(block, ["spec": ["state": .string(state.rawValue)]])
+    }
+
+    private func write(_ block: ValidatedBlock, _ patch: JSON) async throws -> Requeue {
+        let deadline = try writer.deadline()
+        return try await outcome { () throws(APIError) in
+            try await writer.client.patch(
+                .ipBlocks, name: block.name, patch: Patch.merge(patch).conditional(on: block.metadata),
+                deadline: deadline)
+        }
+    }
+
+    private func outcome(_ write: () async throws(APIError) -> JSON) async throws -> Requeue {
+        do throws(APIError) {
+            _ = try await write()
+        } catch {
+            // Its new state is on its way to the store.
+            if error.isConflict || error.isNotFound || error.namesAnotherObject { return .after(delay) }
+            throw error
+        }
+        return .whenChanged
+    }
+}
+
+extension ValidatedBlock {
+    /// Somebody who assigns a block by hand may have left out what nodes select by.
+    fileprivate var hasLabelsMissing: Bool { spec.labels.contains { metadata.labels[$0.key] != $0.value } }
+
+    fileprivate var labels: JSON {
+        var json: JSON = [:]
+        for (key, value) in spec.labels.sorted(by: { $0.key < $1.key }) { json[key] = .string(value) }
+        return json
+    }
+}
