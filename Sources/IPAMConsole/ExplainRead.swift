@@ -74,6 +74,12 @@ extension ClusterReader {
                 ExplainReport.Part(
                     asking, SelectionReasoning(input, using: &generator), level: request.levelText))
         }
+        let considered = Set(parts.flatMap(\.reasoning.slots).flatMap(\.considered).map(\.name))
+        for name in considered.sorted() where pools[name]?.pool.spec.nodeBlocks != nil {
+            notes.append(
+                "IPPool \"\(name)\" is given to nodes in blocks: of what is free in it, the node takes only what its own"
+                    + " blocks have; `kubectl get ipblocks` shows them.")
+        }
         return ExplainReport(pod: key, parts: parts, held: try held(by: pod), notes: notes)
     }
 
