@@ -76,7 +76,9 @@ extension ClusterReader {
     package func versions(systemNamespace: String) -> VersionReport {
         var components = [VersionReport.Component("kubectl-berth", version: ProductVersion.text)]
         components.append(serverVersion())
-        components += [ResourceType.ipPools, .ipAllocations, .ipReservations].map { definition(of: $0) }
+        components += [ResourceType.ipPools, .ipAllocations, .ipReservations, .ipClaims, .ipBlocks].map {
+            definition(of: $0)
+        }
         components += controller(systemNamespace)
         components += agents(systemNamespace)
         return VersionReport(components)

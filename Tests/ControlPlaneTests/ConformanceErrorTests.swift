@@ -70,8 +70,9 @@ struct ConformanceErrorTests {
         Mistake(members: ["ipam": []], code: 6, says: ["ipam", "expected an object"]),
         // Of the right type and no sense.
         Mistake(members: ["ipam": .null], code: 7, says: ["ipam", "missing"]),
-        Mistake(code: 7, says: ["ipam.pools", "missing", "blue-v4"]),
-        Mistake(ipam: ["pools": []], code: 7, says: ["ipam.pools", "missing"]),
+        Mistake(ipam: ["pool": "blue"], code: 7, says: ["ipam.pools", "missing", "\"pool\"", "blue-v4"]),
+        Mistake(ipam: ["pools": []], code: 7, says: ["ipam.pools", "is empty"]),
+        Mistake(ipam: ["families": ["IPv5"]], code: 7, says: ["ipam.families"]),
         Mistake(ipam: ["pools": ["Blue"]], code: 7, says: ["ipam.pools[0]", "\"Blue\""]),
         Mistake(ipam: ["pools": ["a", "../b"]], code: 7, says: ["ipam.pools[1]", "\"../b\""]),
         Mistake(ipam: ["pools": ["a", "a"]], code: 7, says: ["ipam.pools[1]", "\"a\"", "twice"]),
