@@ -9,14 +9,15 @@
 # Fails when an executable is not static or larger than its limit: in the plugin, one use of the whole of Foundation would
 # add 40 MB.
 #
-# Two builds of one commit are equal to the byte, whatever folder the checkout is in and whoever builds, with the same
-# toolchain in the same place, libraries of the system, number of processors (an argument of the compiler), and packages:
-# those of a build are in its Package.resolved, which another one can be given. The order of a few instructions depends on the addresses at which the compiler keeps its data,
-# and so on what its environment and its arguments are. Therefore it runs without randomised addresses, gets an environment
-# that is always the same (packages are fetched before, with that of the user), and sees the checkout as /usr/src, where it
-# is mounted for this process and its children alone. Where the system allows no such mount – it takes root, or user
-# namespaces for everyone – the script says so and builds in the checkout's own folder; these executables work as well, and
-# are equal to those of another build in that folder. There is no debug information: it would depend on the times of headers.
+# Two builds of one commit are the same, whatever folder the checkout is in and whoever builds, with the same toolchain in
+# the same place, libraries of the system, number of processors (an argument of the compiler), and packages: those of a
+# build are in its Package.resolved, which another one can be given. One thing is left: the order of a few instructions
+# depends on the addresses at which the compiler keeps its data, and these on how its threads take turns. In most builds
+# nothing differs, in some a single function. Addresses depend on environment and arguments too. Therefore the compiler runs
+# without randomised addresses, gets an environment that is always the same (packages are fetched before, with that of the
+# user), and sees the checkout as /usr/src, where it is mounted for this process and its children alone. Where the system
+# allows no such mount – it takes root, or user namespaces for everyone – the script says so and builds in the checkout's own
+# folder; these executables work as well. There is no debug information: it would depend on the times of headers.
 #
 # The builds have folders of their own, beside that of `swift build`: .build/reproducible, and .build/static for those in
 # the checkout's own folder.
