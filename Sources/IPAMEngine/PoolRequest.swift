@@ -76,18 +76,6 @@ package struct PoolRequest: Hashable, Sendable {
     /// What the pod wants reserved addresses for.
     package var purpose: String?
 
-    package init(
-        pools: Pools, configured: [NamePattern] = [], families: [IPFamily]? = nil, addresses: [IPAddress] = [],
-        routes: [Route] = [], purpose: String? = nil
-    ) {
-        self.pools = pools
-        self.configured = configured
-        self.families = families
-        self.addresses = addresses
-        self.routes = routes
-        self.purpose = purpose
-    }
-
     /// - Parameters:
     ///   - demand: What the network configuration says.
     ///   - families: What it says of families.

@@ -63,7 +63,7 @@ package struct ClaimOrder: Sendable {
     /// - Parameters:
     ///   - chosen: Those of the pools that were selected; nil where the configuration's own ranges serve.
     ///   - inline: The pools of the configuration's ranges, by name.
-    ///   - asked: What the pod asks for by annotation. What the runtime asks for counts before it.
+    ///   - asked: What the pod asks for by annotation.
     func slots(
         _ chosen: [SlotPlan]?, inline: [String: ValidatedPool], asked: [IPAddress] = []
     ) throws(LedgerError) -> [SlotPlan] {
@@ -74,7 +74,7 @@ package struct ClaimOrder: Sendable {
                     slots.append(try SlotPlan.slot(from: element.compactMap { inline[$0.poolName] }))
                 }
             }
-            slots = try SlotPlan.assign(requested.isEmpty ? asked : requested, to: slots)
+            slots = try SlotPlan.assign(requested(orElse: asked), to: slots)
             for fixed in staticAddresses {
                 var slot = try SlotPlan.slot(from: [inline[fixed.pool.poolName]].compactMap { $0 })
                 slot.isStatic = true
@@ -89,6 +89,9 @@ package struct ClaimOrder: Sendable {
             }
         }
     }
+
+    /// The addresses that must be given: what the runtime asks for counts before what the pod does by annotation.
+    func requested(orElse asked: [IPAddress]) -> [IPAddress] { requested.isEmpty ? asked : requested }
 
     /// Two slots that must have one name would both be held by it.
     private func checkDistinct(_ slots: [SlotPlan]) throws(SlotPlanError) {

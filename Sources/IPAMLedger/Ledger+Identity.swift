@@ -24,9 +24,9 @@ extension Ledger {
 
     /// Makes the attachment the holder of the claim that its pod has or names; nil where it has none.
     ///
-    /// - Flow: read the claim, unless that was done beside the pod; where it is absent and made by itself, read the namespace and create it; then write the
-    ///   holder on condition of the version that was read. Another holder's pod is read first, and gives way only when it
-    ///   is gone or has finished.
+    /// - Flow: read the claim, unless that was done beside the pod; where it is absent and made by itself, create it unless
+    ///   the namespace wants none; then write the holder on condition of the version that was read. Another holder's pod
+    ///   is read first, and gives way only when it is gone or has finished.
     /// - Guarantees: no address is taken for the claim before this is done. Repeated for the attachment that is the holder
     ///   it writes nothing. Killed in between it leaves a claim whose holder has no address: any ADD of the same pod goes
     ///   on from there, and one of another pod when this one is gone.

@@ -80,9 +80,11 @@ extension Ledger {
         // No pool for everybody says nothing of the pods that name theirs.
         if facts.isRehearsal, list == nil, pools.isEmpty { return [] }
         try complete(&facts, for: pools.map(\.selectors), deadline: deadline)
-        let wanted = pools.filter { $0.selectors.mismatch(facts) == nil }.map(\.name)
-        shelf.replace(
-            try enforceReservations(on: shelf.objects(wanted), purpose: request.purpose, deadline: deadline))
+        // What the shelf has is right already where the rule is compiled and no purpose opens it.
+        let wanted = shelf.objects(pools.filter { $0.selectors.mismatch(facts) == nil }.map(\.name)).filter {
+            request.purpose != nil || !$0.hasCompiledReservations
+        }
+        shelf.replace(try enforceReservations(on: wanted, purpose: request.purpose, deadline: deadline))
         let selection = PoolSelection(list, request, pools: shelf.readings, facts: facts)
         return try selecting { () throws(SelectionError) in try selection.plans() }
     }

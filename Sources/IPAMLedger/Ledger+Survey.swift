@@ -74,7 +74,7 @@ extension Ledger {
         }
         let chosen = try choose(request, &facts, &shelf, deadline: deadline).map { plans throws(LedgerError) in
             try slice(
-                plans, keepsAll: !order.requested.isEmpty || !request.addresses.isEmpty, isDryRun: isDryRun,
+                plans, keepsAll: !order.requested(orElse: request.addresses).isEmpty, isDryRun: isDryRun,
                 deadline: deadline)
         }
         let ruled = try enforceReservations(on: ranges, purpose: request.purpose, deadline: deadline)
@@ -87,7 +87,7 @@ extension Ledger {
         }
         return Situation(
             claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
-            slots: slots, requested: order.requested.isEmpty ? request.addresses : order.requested,
+            slots: slots, requested: order.requested(orElse: request.addresses),
             routes: request.routes,
             leftover: remembered)
     }
