@@ -1,6 +1,7 @@
 import KubernetesCore
 
-/// The validating webhook for pools, reservations and blocks: `POST` to one of ``paths`` with an AdmissionReview of admission.k8s.io/v1, which says itself what it is about.
+/// The validating webhook for pools, reservations, claims and blocks: `POST` to one of ``paths`` with an AdmissionReview of
+/// admission.k8s.io/v1, which says itself what it is about.
 ///
 /// Whatever is not such a question is answered with 400 and the reason in plain text, which the API server shows in its
 /// own error; a body over the limit with 413, another path with 404, another method with 405. A question that could not

@@ -114,6 +114,17 @@ package struct Condition: Hashable, Sendable {
     }
 }
 
+extension Condition {
+    /// With the time of the condition that it follows, where that has the same status.
+    package func keepingTime(of previous: [Condition]) -> Condition {
+        var condition = self
+        if let known = previous.first(where: { $0.type == type && $0.status == status }) {
+            condition.lastTransitionTime = known.lastTransitionTime
+        }
+        return condition
+    }
+}
+
 extension IPPool.Status {
     package init(_ fields: JSONFields) throws(JSONDecodingError) {
         capacity = try fields.int("capacity")

@@ -86,13 +86,7 @@ package final class BlockReconciler: Reconciler {
             return name.network == block.spec.network && block.cidr.contains(name.address)
         }
         guard isEmpty else { return try await write(block, .active) }
-        let deadline = try writer.deadline()
-        return try await outcome { () throws(APIError) in
-            try await writer.client.delete(
-                .ipBlocks, name: block.name,
-                preconditions: Preconditions(
-                    uid: block.metadata.uid, resourceVersion: block.metadata.resourceVersion), deadline: deadline)
-        }
+        return requeue(after: try await writer.delete(.ipBlocks, block.metadata))
     }
 
     private func write(_ block: ValidatedBlock, _ state: BlockState) async throws -> Requeue {
@@ -100,23 +94,12 @@ package final class BlockReconciler: Reconciler {
     }
 
     private func write(_ block: ValidatedBlock, _ patch: JSON) async throws -> Requeue {
-        let deadline = try writer.deadline()
-        return try await outcome { () throws(APIError) in
-            try await writer.client.patch(
-                .ipBlocks, name: block.name, patch: Patch.merge(patch).conditional(on: block.metadata),
-                deadline: deadline)
-        }
+        requeue(after: try await writer.patch(.ipBlocks, block.metadata, patch))
     }
 
-    private func outcome(_ write: () async throws(APIError) -> JSON) async throws -> Requeue {
-        do throws(APIError) {
-            _ = try await write()
-        } catch {
-            // Its new state is on its way to the store.
-            if error.isConflict || error.isNotFound || error.namesAnotherObject { return .after(delay) }
-            throw error
-        }
-        return .whenChanged
+    /// The new state of one that was overtaken is on its way to the store.
+    private func requeue(after outcome: WriteOutcome) -> Requeue {
+        outcome == .done ? .whenChanged : .after(delay)
     }
 }
 

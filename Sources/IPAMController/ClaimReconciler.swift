@@ -126,17 +126,10 @@ package final class ClaimReconciler: Reconciler {
 
     private func delete(_ object: StoredObject<IPClaim>) async throws {
         let claim = object.value
-        let deadline = try writer.deadline()
-        do throws(APIError) {
-            try await writer.client.delete(
-                .ipClaims, namespace: claim.namespace, name: claim.metadata.name,
-                preconditions: Preconditions(uid: object.uid, resourceVersion: object.resourceVersion),
-                deadline: deadline)
-        } catch {
-            // Another state of it is on its way to the store.
-            guard error.isConflict || error.isNotFound else { throw error }
-            return
-        }
+        // Another state of one that was overtaken is on its way to the store.
+        let outcome = try await writer.delete(
+            .ipClaims, namespace: claim.namespace, object.metadata(claim.metadata.name))
+        guard case .done = outcome else { return }
         logger.info(
             "deleted a claim that nobody wants any more",
             metadata: ["claim": "\(claim.namespace)/\(claim.metadata.name)"])
@@ -192,7 +185,7 @@ package final class ClaimReconciler: Reconciler {
 
     // MARK: Addresses that a claim asks for
 
-    /// Enters what is missing. Returns the condition Ready without its time, and whether nothing is left to try.
+    /// Enters what is missing. Returns the condition Ready, as if it were new, and whether nothing is left to try.
     private func hold(
         _ claim: IPClaim, _ allocations: [StoredObject<AllocationRecord>]
     ) async throws -> (Condition, isSettled: Bool) {
@@ -218,7 +211,7 @@ package final class ClaimReconciler: Reconciler {
                 ? claim.spec.addresses.isEmpty
                     ? "the claim keeps what its pods get" : "every address that the claim asks for is kept for it"
                 : problems.map(\.message).joined(separator: "; "),
-            lastTransitionTime: "", observedGeneration: claim.metadata.generation)
+            lastTransitionTime: writer.timestamp, observedGeneration: claim.metadata.generation)
         return (condition, problems.isEmpty)
     }
 
@@ -247,26 +240,15 @@ package final class ClaimReconciler: Reconciler {
         var status = claim.status
         status.addresses = kept.sorted().prefix(64).map { "\($0)" }
         status.observedGeneration = claim.metadata.generation
-        var ready = ready
-        let old = status.conditions.first { $0.type == ready.type }
-        ready.lastTransitionTime =
-            old.flatMap { $0.status == ready.status ? $0.lastTransitionTime : nil } ?? writer.timestamp
+        let ready = ready.keepingTime(of: status.conditions)
         status.conditions = status.conditions.filter { $0.type != ready.type } + [ready]
         guard status != claim.status else { return }
-        let metadata = ObjectMetadata(
-            name: claim.metadata.name, uid: object.uid, resourceVersion: object.resourceVersion)
         var json = status.json
         json["holder"] = nil
         if status.addresses.isEmpty { json["addresses"] = .null }
-        let deadline = try writer.deadline()
-        do throws(APIError) {
-            _ = try await writer.client.patch(
-                .ipClaims, namespace: claim.namespace, name: claim.metadata.name,
-                patch: Patch.merge(["status": json]).conditional(on: metadata), subresource: "status",
-                deadline: deadline)
-        } catch {
-            // Its new state is on its way to the store.
-            guard error.isConflict || error.isNotFound || error.namesAnotherObject else { throw error }
-        }
+        // The new state of one that was overtaken is on its way to the store.
+        _ = try await writer.patch(
+            .ipClaims, namespace: claim.namespace, object.metadata(claim.metadata.name), ["status": json],
+            subresource: "status")
     }
 }

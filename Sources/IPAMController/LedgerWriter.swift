@@ -40,7 +40,7 @@ package enum WriteOutcome: Hashable, Sendable {
     case overtaken
 }
 
-/// The controller's writes to allocations: each on condition of the state that was judged.
+/// The controller's writes: each on condition of the state that was judged.
 package struct LedgerWriter: Sendable {
     let client: AsyncClient
     private let gate: LeaderGate
@@ -97,13 +97,7 @@ package struct LedgerWriter: Sendable {
     }
 
     package func delete(_ object: StoredObject<AllocationRecord>) async throws -> WriteOutcome {
-        let deadline = try deadline()
-        return try await outcome { () throws(APIError) in
-            try await client.delete(
-                .ipAllocations, name: object.value.name,
-                preconditions: Preconditions(uid: object.uid, resourceVersion: object.resourceVersion),
-                deadline: deadline)
-        }
+        try await delete(.ipAllocations, object.metadata(object.value.name))
     }
 
     package func fence(_ object: StoredObject<AllocationRecord>, nodeUID: String) async throws -> WriteOutcome {
@@ -137,12 +131,35 @@ package struct LedgerWriter: Sendable {
     }
 
     private func patch(_ object: StoredObject<AllocationRecord>, _ patch: JSON) async throws -> WriteOutcome {
+        try await self.patch(.ipAllocations, object.metadata(object.value.name), patch)
+    }
+
+    // MARK: Objects of any kind
+
+    /// A merge patch.
+    ///
+    /// - Parameter judged: Name, UID and version of the object that was judged.
+    func patch(
+        _ type: ResourceType, namespace: String? = nil, _ judged: ObjectMetadata, _ patch: JSON,
+        subresource: String? = nil
+    ) async throws -> WriteOutcome {
         let deadline = try deadline()
-        let metadata = ObjectMetadata(
-            name: object.value.name, uid: object.uid, resourceVersion: object.resourceVersion)
         return try await outcome { () throws(APIError) in
             try await client.patch(
-                .ipAllocations, name: object.value.name, patch: Patch.merge(patch).conditional(on: metadata),
+                type, namespace: namespace, name: judged.name, patch: Patch.merge(patch).conditional(on: judged),
+                subresource: subresource, deadline: deadline)
+        }
+    }
+
+    /// - Parameter judged: As in `patch`.
+    func delete(
+        _ type: ResourceType, namespace: String? = nil, _ judged: ObjectMetadata
+    ) async throws -> WriteOutcome {
+        let deadline = try deadline()
+        return try await outcome { () throws(APIError) in
+            try await client.delete(
+                type, namespace: namespace, name: judged.name,
+                preconditions: Preconditions(uid: judged.uid, resourceVersion: judged.resourceVersion),
                 deadline: deadline)
         }
     }
@@ -155,5 +172,12 @@ package struct LedgerWriter: Sendable {
             if error.isConflict || error.isNotFound || error.namesAnotherObject { return .overtaken }
             throw error
         }
+    }
+}
+
+extension StoredObject {
+    /// What a write that is conditional on this version of the object must name.
+    func metadata(_ name: String) -> ObjectMetadata {
+        ObjectMetadata(name: name, uid: uid, resourceVersion: resourceVersion)
     }
 }

@@ -72,14 +72,7 @@ package final class PoolLifeReconciler: Reconciler {
         let end = since + inlineLifetime
         guard now >= end else { return .after(end - now) }
         guard try await isProvedUnused(name) else { return .after(.seconds(1)) }
-        let deadline = try writer.deadline()
-        do throws(APIError) {
-            try await writer.client.delete(
-                .ipPools, name: name,
-                preconditions: Preconditions(uid: object.uid, resourceVersion: object.resourceVersion),
-                deadline: deadline)
-        } catch {
-            guard error.isConflict || error.isNotFound else { throw error }
+        guard case .done = try await writer.delete(.ipPools, object.metadata(name)) else {
             return .after(.seconds(1))
         }
         logger.info("removed a pool that no network configuration has used", metadata: ["pool": "\(name)"])
@@ -95,16 +88,8 @@ package final class PoolLifeReconciler: Reconciler {
 
     private func setFinalizers(_ finalizers: [String], _ object: StoredObject<IPPool>) async throws -> Requeue {
         let name = object.value.metadata.name
-        let metadata = ObjectMetadata(name: name, uid: object.uid, resourceVersion: object.resourceVersion)
         let patch: JSON = ["metadata": ["finalizers": .strings(finalizers)]]
-        let deadline = try writer.deadline()
-        do throws(APIError) {
-            _ = try await writer.client.patch(
-                .ipPools, name: name, patch: Patch.merge(patch).conditional(on: metadata), deadline: deadline)
-        } catch {
-            guard error.isConflict || error.isNotFound || error.namesAnotherObject else { throw error }
-            return .after(.seconds(1))
-        }
-        return .whenChanged
+        let outcome = try await writer.patch(.ipPools, object.metadata(name), patch)
+        return outcome == .done ? .whenChanged : .after(.seconds(1))
     }
 }

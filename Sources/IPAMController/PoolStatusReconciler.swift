@@ -4,7 +4,6 @@ import JSONText
 import KubernetesClient
 import KubernetesCore
 package import KubernetesRuntime
-import Synchronization
 
 /// Keeps the status of pools: counts, conditions, and the occupancy hint that spares claimants refused creates.
 ///
@@ -15,26 +14,26 @@ import Synchronization
 ///
 /// Guarantees: counts and rule are of one generation of the pool. A rule that changes is compiled from a consistent LIST
 /// of the reservations: a store may lag, after a change of the leader too, and a rule that lacks a reservation which was
-/// said to be enforced would give its addresses away. At most one write for each pool in `ControllerSettings.statusInterval`, and none without a change.
+/// said to be enforced would give its addresses away. At most one write for each pool in
+/// `ControllerSettings.statusInterval`, and none without a change.
 package final class PoolStatusReconciler: Reconciler {
     private let view: ClusterView
     private let writer: LedgerWriter
-    private let interval: Duration
-    private let written = Mutex<[String: Moment]>([:])
+    private let pace: WritePace
 
     package init(_ view: ClusterView, _ writer: LedgerWriter, interval: Duration) {
         self.view = view
         self.writer = writer
-        self.interval = interval
+        pace = WritePace(interval)
     }
 
     package func reconcile(_ name: String) async throws -> Requeue {
         guard case .present(let object) = view.pools[ObjectKey(name: name)] else {
-            written.withLock { $0[name] = nil }
+            pace.forget(name)
             return .whenChanged
         }
         let now = writer.client.clock.now()
-        if let next = written.withLock({ $0[name] }).map({ $0 + interval }), now < next { return .after(next - now) }
+        if let pause = pace.pause(name, now: now) { return .after(pause) }
         let timestamp = writer.timestamp
         let rule = try await rule(of: object.value)
         let blocks = object.value.spec.nodeBlocks == nil || !view.blocks.hasSynced ? nil : view.validBlocks
@@ -42,19 +41,11 @@ package final class PoolStatusReconciler: Reconciler {
             PoolCensus.status(of: object.value, rule: rule, blocks: blocks, index: $0, now: timestamp)
         }
         guard status != object.value.status else { return .whenChanged }
-        let metadata = ObjectMetadata(name: name, uid: object.uid, resourceVersion: object.resourceVersion)
-        let patch: JSON = ["status": Self.patch(to: status)]
-        let deadline = try writer.deadline()
-        do throws(APIError) {
-            _ = try await writer.client.patch(
-                .ipPools, name: name, patch: Patch.merge(patch).conditional(on: metadata), subresource: "status",
-                deadline: deadline)
-        } catch {
-            // Its new state is on its way to the store.
-            if error.isConflict || error.isNotFound || error.namesAnotherObject { return .after(interval) }
-            throw error
-        }
-        written.withLock { $0[name] = now }
+        let outcome = try await writer.patch(
+            .ipPools, object.metadata(name), ["status": Self.patch(to: status)], subresource: "status")
+        // Its new state is on its way to the store.
+        guard case .done = outcome else { return .after(pace.interval) }
+        pace.wrote(name, now: now)
         return .whenChanged
     }
 

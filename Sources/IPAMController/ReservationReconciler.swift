@@ -4,7 +4,6 @@ import JSONText
 import KubernetesClient
 import KubernetesCore
 package import KubernetesRuntime
-import Synchronization
 
 /// Keeps the status of reservations: whether every pool enforces them, and who has addresses inside.
 ///
@@ -15,22 +14,21 @@ import Synchronization
 package final class ReservationReconciler: Reconciler {
     private let view: ClusterView
     private let writer: LedgerWriter
-    private let interval: Duration
-    private let written = Mutex<[String: Moment]>([:])
+    private let pace: WritePace
 
     package init(_ view: ClusterView, _ writer: LedgerWriter, interval: Duration) {
         self.view = view
         self.writer = writer
-        self.interval = interval
+        pace = WritePace(interval)
     }
 
     package func reconcile(_ name: String) async throws -> Requeue {
         guard case .present(let object) = view.reservations[ObjectKey(name: name)] else {
-            written.withLock { $0[name] = nil }
+            pace.forget(name)
             return .whenChanged
         }
         let now = writer.client.clock.now()
-        if let next = written.withLock({ $0[name] }).map({ $0 + interval }), now < next { return .after(next - now) }
+        if let pause = pace.pause(name, now: now) { return .after(pause) }
         var reservation = object.value
         var status = status(of: reservation, view.pools.objects.map(\.object.value))
         guard status != reservation.status else { return .whenChanged }
@@ -39,21 +37,15 @@ package final class ReservationReconciler: Reconciler {
         if ReservationCensus.isEnforced(reservation), !wasEnforced {
             let list = try await writer.client.list(.ipPools, deadline: try writer.deadline())
             status = self.status(of: object.value, list.items.compactMap { try? ClusterView.pool($0) })
-            guard status != object.value.status else { return .after(interval) }
+            guard status != object.value.status else { return .after(pace.interval) }
         }
-        let metadata = ObjectMetadata(name: name, uid: object.uid, resourceVersion: object.resourceVersion)
         var json = status.json
         for member in ["holders", "holderCount", "conditions"] where json[member] == nil { json[member] = .null }
-        let deadline = try writer.deadline()
-        do throws(APIError) {
-            _ = try await writer.client.patch(
-                .ipReservations, name: name, patch: Patch.merge(["status": json]).conditional(on: metadata),
-                subresource: "status", deadline: deadline)
-        } catch {
-            if error.isConflict || error.isNotFound || error.namesAnotherObject { return .after(interval) }
-            throw error
-        }
-        written.withLock { $0[name] = now }
+        let outcome = try await writer.patch(
+            .ipReservations, object.metadata(name), ["status": json], subresource: "status")
+        // Its new state is on its way to the store.
+        guard case .done = outcome else { return .after(pace.interval) }
+        pace.wrote(name, now: now)
         return .whenChanged
     }
 

@@ -101,10 +101,10 @@ package enum PoolCensus {
     ) -> [Condition] {
         let previous = previous?.conditions ?? []
         let ours = findings.map { finding in
-            let known = previous.first { $0.type == finding.type.rawValue && $0.status == finding.status }
-            return Condition(
+            Condition(
                 type: finding.type.rawValue, status: finding.status, reason: finding.reason, message: finding.message,
-                lastTransitionTime: known?.lastTransitionTime ?? now, observedGeneration: generation)
+                lastTransitionTime: now, observedGeneration: generation
+            ).keepingTime(of: previous)
         }
         return ours + previous.filter { PoolCondition(rawValue: $0.type) == nil }
     }

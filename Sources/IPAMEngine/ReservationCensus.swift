@@ -25,10 +25,10 @@ package enum ReservationCensus {
         let (holders, count) = holders(of: valid, in: concerned, index)
         let (status, reason, message) = finding(valid, pools, concerned, wasEnforced: isEnforced(reservation))
         let previous = reservation.status?.conditions ?? []
-        let known = previous.first { $0.type == enforced && $0.status == status }
         let condition = Condition(
-            type: enforced, status: status, reason: reason, message: message,
-            lastTransitionTime: known?.lastTransitionTime ?? now, observedGeneration: generation)
+            type: enforced, status: status, reason: reason, message: message, lastTransitionTime: now,
+            observedGeneration: generation
+        ).keepingTime(of: previous)
         return IPReservation.Status(
             observedGeneration: generation, holderCount: count, holders: holders,
             conditions: [condition] + previous.filter { $0.type != enforced })
