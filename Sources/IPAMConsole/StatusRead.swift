@@ -22,7 +22,7 @@ extension ClusterReader {
         let fenced = try list(
             .ipAllocations,
             options: ListOptions(
-                labelSelector: "\(LabelKey.state)=\(AllocationState.fenced.rawValue)", metadataOnly: true)
+                labelSelector: "\(LabelKey.state)=\(AllocationState.fenced.rawValue)", form: .metadata)
         ) { $0["metadata"]?["labels"]?[LabelKey.pool]?.string }
         let names = Set(entries.map { LabelValue.fitting($0.name) })
         return StatusReport(
@@ -34,7 +34,7 @@ extension ClusterReader {
         if let figures = PoolFigures(statusOf: pool) { return figures }
         let selector = "\(LabelKey.pool)=\(LabelValue.fitting(pool.name))"
         let states = try list(
-            .ipAllocations, options: ListOptions(labelSelector: selector, metadataOnly: true)
+            .ipAllocations, options: ListOptions(labelSelector: selector, form: .metadata)
         ) { json -> AllocationState? in
             // A missing label counts as the state that takes the address.
             json["metadata"]?["labels"]?[LabelKey.state]?.string.flatMap { AllocationState(rawValue: $0) } ?? .bound

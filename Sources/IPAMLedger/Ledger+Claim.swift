@@ -46,9 +46,25 @@ extension Ledger {
         _ order: ClaimOrder, deadlines: ClaimDeadlines
     ) throws(LedgerError) -> ClaimedAddresses {
         try ensureWhole(deadline: deadlines.claims)
-        return try withMoreBlocks(deadline: deadlines.claims) { ledger throws(LedgerError) in
-            try ledger.withOwedReleases(deadline: deadlines.claims) { ledger, freed throws(LedgerError) in
-                try ledger.claimLocked(order, freed: freed, deadlines: deadlines)
+        return try withMoreRoom(deadline: deadlines.claims) { ledger, freed throws(LedgerError) in
+            try ledger.claimLocked(order, freed: freed, deadlines: deadlines)
+        }
+    }
+
+    /// Runs `body`, and where it finds its pools exhausted, runs it again with whatever else there may be: another block for
+    /// this node, what this node owes, and the pools that it passed over because others seemed to do.
+    private mutating func withMoreRoom<Value>(
+        deadline: Moment, _ body: (inout Ledger, [FreedAddress]) throws(LedgerError) -> Value
+    ) throws(LedgerError) -> Value {
+        readsAllPools = false
+        while true {
+            do throws(LedgerError) {
+                return try withMoreBlocks(deadline: deadline) { ledger throws(LedgerError) in
+                    try ledger.withOwedReleases(deadline: deadline, body)
+                }
+            } catch {
+                guard case .exhausted = error, hasPassedOver, transport.now() < deadline else { throw error }
+                (readsAllPools, hasPassedOver) = (true, false)
             }
         }
     }
@@ -93,6 +109,7 @@ extension Ledger {
         try refuseIfDeleted(order)
         let earlier = try earlierEntry(order.attachment.digest)
         let situation = try survey(order, leftover: earlier?.records ?? [], deadline: deadlines.claims)
+        hasPassedOver = situation.isCut
         let identity = try bindClaim(order, situation, deadline: deadlines.claims)
         let plans = try identity?.plans(situation.slots, requested: situation.requested) ?? situation.slots
         var slots = plans.map { plan in
@@ -135,10 +152,8 @@ extension Ledger {
     /// change before it is tried once more: releases that are owed.
     package mutating func rehearse(_ order: ClaimOrder, deadline: Moment) throws(LedgerError) {
         try journaled { () throws(JournalError) in try journal.prepare() }
-        try withMoreBlocks(deadline: deadline) { ledger throws(LedgerError) in
-            try ledger.withOwedReleases(deadline: deadline) { ledger, freed throws(LedgerError) in
-                try ledger.rehearse(order, freed: freed, deadline: deadline)
-            }
+        try withMoreRoom(deadline: deadline) { ledger, freed throws(LedgerError) in
+            try ledger.rehearse(order, freed: freed, deadline: deadline)
         }
     }
 
@@ -146,6 +161,7 @@ extension Ledger {
         _ order: ClaimOrder, freed: [FreedAddress], deadline: Moment
     ) throws(LedgerError) {
         let situation = try survey(order, leftover: [], deadline: deadline, isDryRun: true)
+        hasPassedOver = situation.isCut
         var slots = situation.slots.map { plan in
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp, isDryRun: true)
         }

@@ -17,6 +17,8 @@ extension Ledger {
         var foreseenClaim: Result<JSON, LedgerError>?
         /// One for each address.
         var slots: [SlotPlan]
+        /// Pools that may serve were left out, which were not read: see ``Ledger/choose``.
+        var isCut: Bool
         /// Addresses that the runtime or the pod asks for.
         var requested: [IPAddress]
         /// What the pod adds to the result.
@@ -34,8 +36,12 @@ extension Ledger {
         _ order: ClaimOrder, leftover: [JournalEntry.Record], deadline: Moment, isDryRun: Bool = false
     ) throws(LedgerError) -> Situation {
         let inline = order.inlinePools
+        var facts = SelectionFacts(
+            node: node, interface: order.attachment.interface, network: order.attachment.networkName,
+            master: order.master, isRehearsal: isDryRun)
+        let query = query(order, leftover: leftover, facts)
         let requests =
-            podRequests(order) + PoolShelf.requests(order.listedPools)
+            podRequests(order) + query.requests
             + inline.map { APIRequest.get(.ipPools, name: $0.poolName) }
             + leftover.map { APIRequest.get(.ipAllocations, name: $0.name) }
         var answers = ask(requests, deadline: deadline)[...]
@@ -44,9 +50,6 @@ extension Ledger {
             attachment: order.attachment, origin: .container, pod: nil, node: node, machineID: machineID)
         var (podMetadata, namespace): (ObjectMetadata?, ObjectMetadata?)
         var foreseenClaim: Result<JSON, LedgerError>?
-        var facts = SelectionFacts(
-            node: node, interface: order.attachment.interface, network: order.attachment.networkName,
-            master: order.master, isRehearsal: isDryRun)
         if let arguments = order.pod {
             podMetadata = try metadata(answers.removeFirst().unlessNotFound(), "pod", arguments.name)
             (claimant.origin, claimant.pod) = try identify(arguments, podMetadata)
@@ -58,7 +61,7 @@ extension Ledger {
             if order.foreseenClaim != nil { foreseenClaim = answers.removeFirst() }
         }
         var shelf = PoolShelf()
-        try shelf.add(order.listedPools) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
+        try shelf.add(query) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
         var ranges: [IPPool] = []
         for definition in inline {
             let found = try answers.removeFirst().unlessNotFound()
@@ -72,10 +75,14 @@ extension Ledger {
         let request = try selecting { () throws(SelectionError) in
             try PoolRequest(order.demand, families: order.families, facts: facts)
         }
-        let chosen = try choose(request, &facts, &shelf, deadline: deadline).map { plans throws(LedgerError) in
+        let requested = order.requested(orElse: request.addresses)
+        let choice = try choose(
+            request, &facts, &shelf,
+            maySkip: requested.isEmpty && request.purpose == nil && !(podMetadata?.mayHaveClaim ?? false),
+            deadline: deadline)
+        let chosen = try choice.plans.map { plans throws(LedgerError) in
             try slice(
-                plans, keepsAll: !order.requested(orElse: request.addresses).isEmpty, isDryRun: isDryRun,
-                deadline: deadline)
+                plans, keepsAll: !requested.isEmpty, isDryRun: isDryRun, deadline: deadline)
         }
         let ruled = try enforceReservations(on: ranges, purpose: request.purpose, deadline: deadline)
         let slots = try order.slots(
@@ -87,9 +94,18 @@ extension Ledger {
         }
         return Situation(
             claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
-            slots: slots, requested: order.requested(orElse: request.addresses),
+            slots: slots, isCut: choice.isCut, requested: requested,
             routes: request.routes,
             leftover: remembered)
+    }
+
+    /// How to learn of the pools. What an earlier ADD left behind may be of any pool.
+    private func query(
+        _ order: ClaimOrder, leftover: [JournalEntry.Record], _ facts: SelectionFacts
+    ) -> PoolShelf.Query {
+        if let names = order.listedPools { return .named(names) }
+        guard leftover.isEmpty, !readsAllPools, let memory = poolMemory else { return .all }
+        return .remembered(memory, likely: likely(memory, order, facts))
     }
 
     private func podRequests(_ order: ClaimOrder) -> [APIRequest] {
@@ -181,6 +197,15 @@ extension ClaimOrder {
         guard let pod, AutomaticClaim.isLikely(pod: pod.name) else { return nil }
         return AutomaticClaim.name(
             pod: pod.name, interface: attachment.interface, networkName: attachment.networkName)
+    }
+}
+
+extension ObjectMetadata {
+    /// Whether the pod may have addresses that are kept for it, unless its pools keep those of all pods.
+    fileprivate var mayHaveClaim: Bool {
+        let names = ["ReplicaSet", "DaemonSet", "Job"]
+        return annotations.keys.contains { $0.hasPrefix(AnnotationKey.claim) }
+            || ownerReferences.contains { $0.isController && !names.contains($0.kind) }
     }
 }
 
