@@ -11,9 +11,10 @@ package enum ClaimEdit {
     /// - Parameters:
     ///   - old: The IPClaim as it is; nil when it is created.
     ///   - new: The IPClaim as it shall be; nil when it is deleted.
+    ///   - others: Every claim there is; may contain this one.
     ///   - holder: Who has an allocation, by its name.
     package static func decide(
-        old: JSON?, new: JSON?, pools: [ValidatedPool], holder: (String) -> AllocationRecord?
+        old: JSON?, new: JSON?, pools: [ValidatedPool], others: [IPClaim] = [], holder: (String) -> AllocationRecord?
     ) -> PoolEdit.Decision {
         guard var new, old.map({ $0["spec"] != new["spec"] }) ?? true else { return .allowed() }
         new["status"] = nil
@@ -42,11 +43,30 @@ package enum ClaimEdit {
                 return .refused("\(field): \(problem)")
             case .from(let pool):
                 let name = pool.allocationName(of: address)
-                guard let record = holder(name), record.state != .cooling, !isOwn(record, claim) else { continue }
-                return .refused("\(field): \(address) is taken: \(describe(record))")
+                if let record = holder(name), record.state != .cooling, !isOwn(record, claim) {
+                    return .refused("\(field): \(address) is taken: \(describe(record))")
+                }
+                if let other = rival(of: claim, address, name, pools, others) {
+                    return .refused(
+                        "\(field): \(address) is what IPClaim \"\(other.namespace)/\(other.metadata.name)\" asks for, too"
+                    )
+                }
             }
         }
         return .allowed(warnings: warnings)
+    }
+
+    /// Another claim that asks for the same allocation, though nobody keeps it for that one yet.
+    private static func rival(
+        of claim: IPClaim, _ address: IPAddress, _ name: String, _ pools: [ValidatedPool], _ others: [IPClaim]
+    ) -> IPClaim? {
+        others.first { other in
+            guard (other.namespace, other.metadata.name) != (claim.namespace, claim.metadata.name),
+                !other.metadata.isBeingDeleted, other.spec.addresses.contains(where: { IPAddress($0) == address }),
+                case .from(let pool) = ClaimWish(address, of: other, pools: pools)
+            else { return false }
+            return pool.allocationName(of: address) == name
+        }
     }
 
     private static func isOwn(_ record: AllocationRecord, _ claim: IPClaim) -> Bool {
