@@ -133,6 +133,25 @@ extension ControllerTests {
             }
         }
 
+        @Test func `what a pool gives to namespaces by their labels it keeps for claims of these alone`() async throws {
+            try await ControllerRig.run { rig in
+                let label = rig.subnets.name("team")
+                _ = try await rig.makePool(
+                    "pool", ["namespaceSelector": ["matchLabels": ["berth-test": .string(label)]]])
+                let address = rig.subnets.address4(77)
+                let claim = try await rig.makeClaim("vip", ["addresses": [.string(address)]])
+                try await rig.waitForClaim(claim, "not Ready") { claim in
+                    let condition = claim.status.conditions.first
+                    return condition?.reason == "NotInPool"
+                        && condition?.message.contains("spec.namespaceSelector") == true
+                }
+                #expect(rig.ledger.state(address) == nil)
+                try await rig.controlPlane.kubectl(["label", "namespace", "default", "berth-test=\(label)"])
+                try await rig.ledger.waitForState(address, "Held")
+                try await rig.controlPlane.kubectl(["label", "namespace", "default", "berth-test-"])
+            }
+        }
+
         @Test func `K5: a claim for an address that another holds says so, and gets it when it is free`() async throws {
             try await ControllerRig.run { rig in
                 let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
