@@ -82,6 +82,15 @@ extension ClusterReader {
                 pools: pools, taken: taken, blocks: blocks, machineID: explained.machineID)
             let serving = SelectionReasoning.servingPools(input, using: &generator)
             if !serving.isEmpty { input.claim = try claim(of: explained, source, pools: serving) }
+            if let claim = input.claim.claim {
+                switch ClaimPurpose(claim, named: request.purpose) {
+                case .asPod: break
+                case .instead(let purpose):
+                    input.pools = pools.mapValues { PoolEntry($0.pool, purpose: purpose) }
+                    notes.append("Its IPClaim names the purpose \"\(purpose)\", and gets what is reserved for it.")
+                case .conflict(let text): input.claim.obstacle = input.claim.obstacle ?? text
+                }
+            }
             parts.append(
                 ExplainReport.Part(
                     asking, SelectionReasoning(input, using: &generator), level: request.levelText,

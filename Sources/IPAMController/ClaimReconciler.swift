@@ -191,7 +191,7 @@ package final class ClaimReconciler: Reconciler {
     ) async throws -> (Condition, isSettled: Bool) {
         var problems: [(reason: String, message: String)] = []
         let own = Set(allocations.map(\.value.address))
-        let pools = view.validPools
+        let pools = view.validPools(purpose: claim.spec.purpose)
         let missing = claim.spec.addresses.compactMap { IPAddress($0) }.filter { !own.contains($0) }
         let labels =
             missing.contains { ClaimWish.looksAtNamespace($0, of: claim, pools: pools) }

@@ -148,6 +148,12 @@ package final class ClusterView: Sendable {
     /// The pools that make sense.
     package var validPools: [ValidatedPool] { derived.withLock { Array($0.pools.values) } }
 
+    /// The same as whoever names a purpose sees them; empty for none.
+    package func validPools(purpose: String) -> [ValidatedPool] {
+        guard !purpose.isEmpty else { return validPools }
+        return pools.objects.compactMap { try? ValidatedPool($0.object.value, purpose: purpose) }
+    }
+
     package func validPool(_ name: String) -> ValidatedPool? { derived.withLock { $0.pools[name] } }
 
     /// The names of the pools whose status a change of these allocations may change.

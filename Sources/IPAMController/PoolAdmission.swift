@@ -35,7 +35,9 @@ package struct PoolAdmission: Sendable {
         }
         if resource == ResourceType.ipClaims.plural {
             let others = view.claims.objects.map(\.object.value)
-            return ClaimEdit.decide(old: old, new: new, pools: view.validPools, others: others) {
+            let pools = view.validPools(purpose: new?["spec"]?["purpose"]?.string ?? "")
+            let purposes = Set(view.validReservations.compactMap(\.purpose))
+            return ClaimEdit.decide(old: old, new: new, pools: pools, others: others, purposes: purposes) {
                 view.allocations.value(ObjectKey(name: $0))
             }
         }

@@ -133,6 +133,24 @@ extension ControllerTests {
             }
         }
 
+        @Test func `what is reserved for a purpose is kept for a claim that names it, and for no other`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool()
+                let reservation = try await rig.reserve(
+                    [rig.subnets.address4(76) + "-" + rig.subnets.address4(78)], "egress", ["purpose": "egress"])
+                try await rig.ledger.waitForReservation(reservation, "is in force") {
+                    condition($0, "Enforced")?["status"] == "True"
+                }
+                try await rig.ledger.waitForPool(pool, "has it") { $0["status"]?["reservedFor"]?.array?.count == 1 }
+                let own = rig.subnets.address4(77)
+                _ = try await rig.makeClaim("own", ["addresses": [.string(own)], "purpose": "egress"])
+                try await rig.ledger.waitForState(own, "Held")
+                let other = try await rig.makeClaim("other", ["addresses": [.string(rig.subnets.address4(76))]])
+                try await rig.waitForClaim(other, "not Ready") { $0.status.conditions.first?.reason == "NotInPool" }
+                #expect(rig.ledger.state(rig.subnets.address4(76)) == nil)
+            }
+        }
+
         @Test func `what a pool gives to namespaces by their labels it keeps for claims of these alone`() async throws {
             try await ControllerRig.run { rig in
                 let label = rig.subnets.name("team")

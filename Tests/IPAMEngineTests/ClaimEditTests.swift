@@ -8,14 +8,15 @@ import Testing
 
 @Suite struct ClaimEditTests {
     private func decide(
-        _ spec: JSON, old: JSON? = nil, taken: [String: AllocationRecord] = [:], others: [IPClaim] = []
+        _ spec: JSON, old: JSON? = nil, taken: [String: AllocationRecord] = [:], others: [IPClaim] = [],
+        purposes: Set<String> = []
     ) throws -> PoolEdit.Decision {
         func object(_ spec: JSON) -> JSON {
             ["metadata": ["name": "vip", "namespace": "shop", "uid": "c1"], "spec": spec]
         }
         return ClaimEdit.decide(
             old: old.map(object), new: object(spec), pools: [try pool("10.0.0.0/24", named: "blue")],
-            others: others
+            others: others, purposes: purposes
         ) { taken[$0] }
     }
 
@@ -34,7 +35,7 @@ import Testing
             (["addresses": ["10.0.1.9"], "pools": ["blue"]], "IPPool \"blue\" (10.0.0.0/24) does not contain it"),
             (["retention": ["policy": "For"]], "for"),
             (["retention": ["policy": "UntilClaimDeleted", "for": "1h"]], "for"),
-            (["retention": ["policy": "Ever"]], "Ever"),
+            (["retention": ["policy": "Ever"]], "Ever"), (["purpose": "E gress"], "spec.purpose: "),
         ] as [(JSON, String)])
     func `what makes no sense is refused with its field`(spec: JSON, text: String) throws {
         let message = message(try decide(spec))
@@ -71,6 +72,14 @@ import Testing
         ] {
             #expect(try decide(spec, others: [claim]) == .allowed(), "\(claim)")
         }
+    }
+
+    @Test func `a purpose that nothing is reserved for is warned of`() throws {
+        let spec: JSON = ["purpose": "egress"]
+        #expect(
+            message(try decide(spec))
+                == "spec.purpose: no IPReservation is for \"egress\": ordinary addresses are given")
+        #expect(try decide(spec, purposes: ["egress"]) == .allowed())
     }
 
     @Test func `a pool that is not there is warned of`() throws {

@@ -7,6 +7,19 @@ import Testing
 @testable import IPAMEngine
 
 @Suite struct ClaimWishTests {
+    @Test func `a claim and its pod may name one purpose, or one of both`() {
+        let claim = ipClaim(spec: IPClaim.Spec(purpose: "egress"))
+        #expect(ClaimPurpose(ipClaim(), named: nil) == .asPod)
+        #expect(ClaimPurpose(ipClaim(), named: "dns") == .asPod)
+        #expect(ClaimPurpose(claim, named: "egress") == .asPod)
+        #expect(ClaimPurpose(claim, named: nil) == .instead("egress"))
+        #expect(
+            ClaimPurpose(claim, named: "dns")
+                == .conflict(
+                    "IPClaim \"shop/vip\" is for the purpose \"egress\" (spec.purpose), and annotation"
+                        + " ipam.berth.dev/purpose of the pod names \"dns\""))
+    }
+
     @Test func `pools that select namespaces by labels give to no claim of another one, as far as labels are known`()
         throws
     {
