@@ -108,9 +108,12 @@ extension Ledger {
     ) throws(LedgerError) -> ClaimedAddresses {
         try refuseIfDeleted(order)
         let earlier = try earlierEntry(order.attachment.digest)
-        let situation = try survey(order, leftover: earlier?.records ?? [], deadline: deadlines.claims)
-        hasPassedOver = situation.isCut
+        let leftover = earlier?.records ?? []
+        var situation = try survey(order, leftover: leftover, deadline: deadlines.claims)
         let identity = try bindClaim(order, situation, deadline: deadlines.claims)
+        situation = try self.situation(
+            situation, for: identity, order, leftover: leftover, deadline: deadlines.claims)
+        hasPassedOver = situation.isCut
         let plans = try identity?.plans(situation.slots, requested: situation.requested) ?? situation.slots
         var slots = plans.map { plan in
             var claimant = situation.claimant

@@ -21,6 +21,8 @@ extension Ledger {
         var isCut: Bool
         /// Addresses that the runtime or the pod asks for.
         var requested: [IPAddress]
+        /// What the pod, or its claim, wants reserved addresses for.
+        var purpose: String?
         /// What the pod adds to the result.
         var routes: [Route]
         /// Names from earlier ADDs: with a version where the attachment holds them, without one where a create may
@@ -32,8 +34,11 @@ extension Ledger {
     ///
     /// One more is made only where an annotation names pools that were not read, a range needs its pool made, or a pool
     /// selects by labels of the node that were not read a moment ago.
+    ///
+    /// - Parameter purpose: What a claim says of it; what the pod says counts before it.
     func survey(
-        _ order: ClaimOrder, leftover: [JournalEntry.Record], deadline: Moment, isDryRun: Bool = false
+        _ order: ClaimOrder, leftover: [JournalEntry.Record], purpose: String? = nil, deadline: Moment,
+        isDryRun: Bool = false
     ) throws(LedgerError) -> Situation {
         let inline = order.inlinePools
         var facts = SelectionFacts(
@@ -72,9 +77,10 @@ extension Ledger {
             let found = try answers.removeFirst().unlessNotFound()
             if let record = record.seen(found, by: claimant, now: transport.now()) { remembered.append(record) }
         }
-        let request = try selecting { () throws(SelectionError) in
+        var request = try selecting { () throws(SelectionError) in
             try PoolRequest(order.demand, families: order.families, facts: facts)
         }
+        request.purpose = request.purpose ?? purpose
         let requested = order.requested(orElse: request.addresses)
         let choice = try choose(
             request, &facts, &shelf,
@@ -94,8 +100,7 @@ extension Ledger {
         }
         return Situation(
             claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
-            slots: slots, isCut: choice.isCut, requested: requested,
-            routes: request.routes,
+            slots: slots, isCut: choice.isCut, requested: requested, purpose: request.purpose, routes: request.routes,
             leftover: remembered)
     }
 
