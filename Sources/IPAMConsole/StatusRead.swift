@@ -37,7 +37,7 @@ extension ClusterReader {
     private func claimSection() -> ClaimSection? {
         guard let claims = try? claims() else { return nil }
         guard !claims.isEmpty else { return ClaimSection([], states: [:]) }
-        let options = ListOptions(labelSelector: LabelKey.claim, metadataOnly: true)
+        let options = ListOptions(labelSelector: LabelKey.claim, form: .metadata)
         let kept = try? list(.ipAllocations, options: options) { json -> (String, AllocationState)? in
             let labels = json["metadata"]?["labels"]
             guard let uid = labels?[LabelKey.claim]?.string else { return nil }
