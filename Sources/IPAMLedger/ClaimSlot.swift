@@ -55,9 +55,11 @@ struct ClaimSlot: Sendable {
     /// Ask the server whether it would, and change nothing.
     let isDryRun: Bool
     private(set) var state: State = .choosing
-    /// Those to choose from, and after them those of which only what is held already stays held.
+    /// Those to choose from, after them those that give only what is kept, and then those of which only what is held
+    /// already stays held.
     private(set) var sources: [CandidateSource]
     private let openSources: Range<Int>
+    private let keepingSources: Range<Int>
     private(set) var lastError: APIError?
     private(set) var creates = 0
     private var takeOvers = 0
@@ -86,8 +88,9 @@ struct ClaimSlot: Sendable {
         self.claimedAt = claimedAt
         self.isDryRun = isDryRun
         exact = plan.exact
-        sources = (plan.pools + plan.closed).map { CandidateSource(pool: $0) }
+        sources = (plan.pools + plan.deferred + plan.closed).map { CandidateSource(pool: $0) }
         openSources = plan.pools.indices
+        keepingSources = 0..<plan.pools.count + plan.deferred.count
     }
 
     /// Starts from what an earlier ADD of the same attachment left behind, if that fits the slot.
@@ -127,7 +130,7 @@ struct ClaimSlot: Sendable {
     /// What an allocation of an address would be called that the slot can give.
     func names(of address: IPAddress) -> [String] {
         guard exact == nil || exact == address else { return [] }
-        return sources[openSources].filter { $0.pool.usable.contains(address) }.map {
+        return sources[keepingSources].filter { $0.pool.usable.contains(address) }.map {
             $0.pool.allocationName(of: address)
         }
     }
@@ -137,7 +140,7 @@ struct ClaimSlot: Sendable {
     mutating func adopt(_ allocation: IPAllocation) -> Bool {
         let (name, address) = (allocation.metadata.name, allocation.spec.address)
         guard case .choosing = state, exact == nil || exact == address, !released.contains(name),
-            let source = openSources.first(where: { index in
+            let source = keepingSources.first(where: { index in
                 let pool = sources[index].pool
                 return pool.name == allocation.spec.pool && pool.allocationName(of: address) == name
                     && pool.usable.contains(address)
@@ -475,6 +478,9 @@ struct ClaimSlot: Sendable {
             if isHeld { isKept = true }
             // What is kept for the claim has been nobody's since its release was made.
             state = .cooling(candidate, allocation, until: isHeld ? now : now + Self.takeOverWait)
+        } else if let busy = claimant.busy(allocation) {
+            // Another attachment is taking what the claim keeps: of the two none goes on with a part of it.
+            giveUp(allocation, busy)
         } else if exact != nil {
             refuse(allocation)
         } else {
@@ -497,12 +503,17 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func refuse(_ allocation: IPAllocation) {
-        if allocation.spec.state != .cooling { isTakeOverUnknown = false }
-        settle()
         let wanting = claimant.claim.map { " (for IPClaim \"\($0.namespace)/\($0.name)\")" } ?? ""
-        state = .failed(
+        giveUp(
+            allocation,
             .addressRefused(
                 "the requested address \(allocation.spec.address)\(wanting) is taken: \(allocation.holderDescription)"))
+    }
+
+    private mutating func giveUp(_ allocation: IPAllocation, _ error: LedgerError) {
+        if allocation.spec.state != .cooling { isTakeOverUnknown = false }
+        settle()
+        state = .failed(error)
     }
 
     /// Goes on as `next` after a pause where the failure may pass, else fails.

@@ -42,6 +42,23 @@ package struct Claimant: Hashable, Sendable {
     }
 }
 
+extension Claimant {
+    /// Why the claimant has to wait for an allocation of its IPClaim; nil where no other attachment has it.
+    func busy(_ allocation: IPAllocation) -> LedgerError? {
+        guard let claim, allocation.spec.claim?.uid == claim.uid, !allocation.metadata.isBeingDeleted,
+            allocation.spec.attachment != attachment
+        else { return nil }
+        switch allocation.spec.state {
+        case .held, .cooling: return nil
+        case .bound, .fenced:
+            let pod = pod.map { "pod \"\($0.namespace)/\($0.name)\" (UID \($0.uid))" } ?? "this pod"
+            return .claimBusy(
+                "\(allocation.spec.address), which IPClaim \"\(claim.namespace)/\(claim.name)\" keeps, is not released"
+                    + " yet: \(allocation.holderDescription); \(pod) gets it then")
+        }
+    }
+}
+
 /// An address that the API server has entered for the claimant.
 package struct HeldAddress: Hashable, Sendable {
     package var pool: ValidatedPool

@@ -240,31 +240,36 @@ struct BlockBench: Sendable {
         _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, isolation: isolated (any Actor)? = #isolation,
         _ body: (BlockBench) async throws -> Void
     ) async throws {
-        try await ClaimBench.run { claims in
-            let subnets = Subnets.next()
-            let bench = BlockBench(claims: claims, subnets: subnets, pool: subnets.name("sliced"))
-            var spec: JSON = ["subnet": .string(subnets.subnet4), "cooldown": "0s", "nodeBlocks": nodeBlocks]
-            if let ranges {
-                spec["ranges"] = [.string("\(subnets.address4(ranges.0))-\(subnets.address4(ranges.1))")]
-            }
-            let object: JSON = [
-                "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPPool",
-                "metadata": [
-                    "name": .string(bench.pool), "labels": [ControlPlane.testLabel: .string(claims.label)],
-                ], "spec": spec,
-            ]
-            _ = try await claims.controlPlane.withAdmin {
-                try $0.create(.ipPools, name: bench.pool, object: object, deadline: .soon)
-            }
-            try await claims.controlPlane.compileNothing(into: bench.pool)
-            do {
-                try await body(bench)
-            } catch {
-                try await bench.removeBlocks()
-                throw error
-            }
-            try await bench.removeBlocks()
+        try await ClaimBench.run { try await run(nodeBlocks, ranges: ranges, on: $0, body) }
+    }
+
+    static func run(
+        _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, on claims: ClaimBench,
+        isolation: isolated (any Actor)? = #isolation, _ body: (BlockBench) async throws -> Void
+    ) async throws {
+        let subnets = Subnets.next()
+        let bench = BlockBench(claims: claims, subnets: subnets, pool: subnets.name("sliced"))
+        var spec: JSON = ["subnet": .string(subnets.subnet4), "cooldown": "0s", "nodeBlocks": nodeBlocks]
+        if let ranges {
+            spec["ranges"] = [.string("\(subnets.address4(ranges.0))-\(subnets.address4(ranges.1))")]
         }
+        let object: JSON = [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPPool",
+            "metadata": [
+                "name": .string(bench.pool), "labels": [ControlPlane.testLabel: .string(claims.label)],
+            ], "spec": spec,
+        ]
+        _ = try await claims.controlPlane.withAdmin {
+            try $0.create(.ipPools, name: bench.pool, object: object, deadline: .soon)
+        }
+        try await claims.controlPlane.compileNothing(into: bench.pool)
+        do {
+            try await body(bench)
+        } catch {
+            try await bench.removeBlocks()
+            throw error
+        }
+        try await bench.removeBlocks()
     }
 
     func withNode(isolation: isolated (any Actor)? = #isolation, _ body: (TestNode) async throws -> Void) async throws {
