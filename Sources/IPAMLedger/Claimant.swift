@@ -43,6 +43,21 @@ package struct Claimant: Hashable, Sendable {
 }
 
 extension Claimant {
+    /// Whether the claimant may take over an allocation that it read.
+    ///
+    /// What another node released is taken over for the pool that it is of, and no other: more a node may not write (the
+    /// policies of config/policy). Where pools overlap, such an address is passed over. What is kept for an IPClaim only
+    /// its holder takes.
+    func mayTakeOver(_ allocation: IPAllocation, forPool pool: String) -> Bool {
+        let isOfPool = allocation.spec.pool == pool
+        guard !allocation.metadata.isBeingDeleted else { return false }
+        switch allocation.spec.state {
+        case .cooling: return allocation.spec.node == node || isOfPool
+        case .held: return isOfPool && claim != nil && allocation.spec.claim?.uid == claim?.uid
+        case .bound, .fenced: return false
+        }
+    }
+
     /// Why the claimant has to wait for an allocation of its IPClaim; nil where no other attachment has it.
     func busy(_ allocation: IPAllocation) -> LedgerError? {
         guard let claim, allocation.spec.claim?.uid == claim.uid, !allocation.metadata.isBeingDeleted,
