@@ -268,18 +268,23 @@ struct BlockBench: Sendable {
         _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, isolation: isolated (any Actor)? = #isolation,
         _ body: (BlockBench) async throws -> Void
     ) async throws {
-        try await ClaimBench.run { claims in
-            let subnets = Subnets.next()
-            let bench = BlockBench(claims: claims, subnets: subnets, pool: subnets.name("sliced"))
-            try await bench.makePool(nodeBlocks, ranges: ranges)
-            do {
-                try await body(bench)
-            } catch {
-                try await bench.removeBlocks()
-                throw error
-            }
+        try await ClaimBench.run { try await run(nodeBlocks, ranges: ranges, on: $0, body) }
+    }
+
+    static func run(
+        _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, on claims: ClaimBench,
+        isolation: isolated (any Actor)? = #isolation, _ body: (BlockBench) async throws -> Void
+    ) async throws {
+        let subnets = Subnets.next()
+        let bench = BlockBench(claims: claims, subnets: subnets, pool: subnets.name("sliced"))
+        try await bench.makePool(nodeBlocks, ranges: ranges)
+        do {
+            try await body(bench)
+        } catch {
             try await bench.removeBlocks()
+            throw error
         }
+        try await bench.removeBlocks()
     }
 
     /// Makes another pool of the same subnet.

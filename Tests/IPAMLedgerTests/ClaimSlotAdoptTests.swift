@@ -90,6 +90,61 @@ import Testing
         #expect(driver.slot.journalRecords.map(\.isKept) == [false])
     }
 
+    @Test(arguments: [nil, "10.0.0.9"], [AllocationState.bound, .fenced])
+    func `where another attachment has taken what is kept, the slot fails and takes nothing new`(
+        exact: String?, state: AllocationState
+    ) throws {
+        var driver = try driver(exact: exact)
+        #expect(driver.slot.adopt(try IPAllocation(kept("10.0.0.9"))))
+        try driver.next(.conflict)
+        _ = driver.ask()
+        var taken = try kept("10.0.0.9", state, version: "8")
+        taken["spec"]?["attachment"] = otherAttachment.json
+        driver.slot.receive(.success(taken), wasSentTwice: false, now: driver.now, using: &driver.generator)
+        guard case .claimBusy(let text)? = driver.slot.failure else {
+            Issue.record("\(driver.slot.state.brief)")
+            return
+        }
+        #expect(text.contains("10.0.0.9") && text.contains("shop/web") && text.contains("is not released yet"))
+        #expect(driver.slot.journalRecords.isEmpty, "its own take-over can be committed no more")
+    }
+
+    @Test func `what was never answered stays in the journal when another attachment has taken what is kept`() throws {
+        var driver = try driver()
+        #expect(driver.slot.adopt(try IPAllocation(kept("10.0.0.9"))))
+        try driver.next(.conflict)
+        try driver.next(.notFound)
+        // It was freed, so that the slot creates it anew, and is not told whether it did.
+        try driver.next(.timeout)
+        try driver.next(.alreadyExists)
+        _ = driver.ask()
+        var taken = try kept("10.0.0.9", .bound, version: "8")
+        taken["spec"]?["attachment"] = otherAttachment.json
+        driver.slot.receive(.success(taken), wasSentTwice: false, now: driver.now, using: &driver.generator)
+        #expect(driver.slot.failure != nil)
+        #expect(driver.records == "10.0.0.9 late")
+        #expect(driver.slot.journalRecords.map(\.isKept) == [true])
+    }
+
+    @Test func `what a deferred pool keeps is taken, and nothing new is chosen from it`() throws {
+        var holder = claimant
+        holder.claim = Self.ours
+        let plan = SlotPlan(
+            pools: [try pool("10.0.0.0/28", named: "green", strategy: .sequential, free: "10.0.0.5")],
+            deferred: [try pool("10.0.1.0/28", strategy: .sequential, free: "10.0.1.2")])
+        var keeping = SlotDriver(ClaimSlot(plan, claimant: holder, claimedAt: "2025-11-20T09:07:05Z"))
+        #expect(try keeping.slot.names(of: address("10.0.1.9")) == ["10.0.1.9"])
+        #expect(keeping.slot.adopt(try IPAllocation(kept("10.0.1.9"))))
+        #expect(keeping.ask() == "update 10.0.1.9")
+        var choosing = SlotDriver(ClaimSlot(plan, claimant: holder, claimedAt: "2025-11-20T09:07:05Z"))
+        #expect(choosing.ask() == "create 10.0.0.5")
+        try choosing.next(.alreadyExists)
+        #expect(choosing.ask().hasPrefix("scan"))
+        try choosing.learn(free: "")
+        #expect(choosing.ask() == "finished")
+        #expect(choosing.slot.state.brief == "failed: exhausted")
+    }
+
     @Test(arguments: [Self.others, nil as ClaimReference?])
     func `an exact address that a claim keeps is nobody else's`(claim: ClaimReference?) throws {
         var driver = try driver(exact: "10.0.0.9", of: claim)
