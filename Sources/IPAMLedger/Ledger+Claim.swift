@@ -59,13 +59,19 @@ extension Ledger {
     ) throws(LedgerError) -> Value {
         readsAllPools = false
         while true {
+            (hasPassedOver, verification) = (false, nil)
             do throws(LedgerError) {
                 return try withMoreBlocks(deadline: deadline) { ledger throws(LedgerError) in
                     try ledger.withOwedReleases(deadline: deadline, body)
                 }
             } catch {
-                guard case .exhausted = error, hasPassedOver, transport.now() < deadline else { throw error }
-                (readsAllPools, hasPassedOver) = (true, false)
+                guard !readsAllPools, transport.now() < deadline else { throw error }
+                switch error {
+                case .poolsChanged: if verification?.isUntelling == true { rememberUntelling() }
+                case .exhausted where hasPassedOver || verification != nil: break
+                default: throw error
+                }
+                readsAllPools = true
             }
         }
     }
@@ -115,6 +121,7 @@ extension Ledger {
         situation = try self.situation(
             situation, for: identity, order, leftover: leftover, deadline: deadlines.claims)
         hasPassedOver = situation.isCut
+        verification = situation.unverified.map { PoolVerification($0) }
         let plans = try plans(order, situation, identity, deadline: deadlines.claims)
         var claimant = situation.claimant
         claimant.claim = identity?.reference
@@ -174,6 +181,7 @@ extension Ledger {
     ) throws(LedgerError) {
         let situation = try survey(order, leftover: [], deadline: deadline, isDryRun: true)
         hasPassedOver = situation.isCut
+        verification = situation.unverified.map { PoolVerification($0) }
         let plans = try plans(order, situation, nil, isDryRun: true, deadline: deadline)
         var slots = plans.map { plan in
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp, isDryRun: true)
@@ -246,7 +254,7 @@ extension Ledger {
         beforeSending: (borrowing [ClaimSlot]) throws(LedgerError) -> Void
     ) throws(LedgerError) {
         while true {
-            if let failure = binding?.failure { throw failure }
+            if let failure = binding?.failure ?? verification?.failure { throw failure }
             guard transport.now() < deadline else { throw timeout(slots, binding) }
             // What a scan tells may be that nothing is free: every slot has its candidate before any request goes out.
             for index in slots.indices {
@@ -255,18 +263,21 @@ extension Ledger {
             }
             let now = transport.now()
             guard now < deadline else { throw timeout(slots, binding) }
-            var requests: [(slot: Int?, request: APIRequest)] = []
+            var requests: [(recipient: Recipient, request: APIRequest)] = []
             var wakeUp: Moment?
             for index in slots.indices {
                 switch slots[index].next(now: now, remaining: deadline - now) {
-                case .send(let request): requests.append((index, request))
+                case .send(let request): requests.append((.slot(index), request))
                 case .wait(let until): wakeUp = min(wakeUp ?? until, until)
                 case .finished: break
                 }
             }
-            if !requests.isEmpty { try beforeSending(slots) }
+            if !requests.isEmpty {
+                try beforeSending(slots)
+                if verification?.isSettled == false { requests.append((.verification, PoolMemory.verification)) }
+            }
             switch binding?.next(now: now, remaining: deadline - now) {
-            case .send(let request): requests.append((nil, request))
+            case .send(let request): requests.append((.binding, request))
             case .wait(let until): wakeUp = min(wakeUp ?? until, until)
             case .finished, nil: break
             }
@@ -276,17 +287,25 @@ extension Ledger {
                 continue
             }
             let replies = transport.perform(requests.map(\.request), deadline: deadline)
-            for ((index, request), reply) in zip(requests, replies) {
+            for ((recipient, request), reply) in zip(requests, replies) {
                 let wasSentTwice = (try? reply.get())?.wasSentTwice ?? false
                 let answer = interpret(reply, to: request)
-                if let index {
+                switch recipient {
+                case .slot(let index):
                     slots[index].receive(
                         answer, wasSentTwice: wasSentTwice, now: transport.now(), using: &generator)
-                } else {
-                    binding?.receive(answer, wasSentTwice: wasSentTwice)
+                case .binding: binding?.receive(answer, wasSentTwice: wasSentTwice)
+                case .verification: verification?.receive(answer)
                 }
             }
         }
+    }
+
+    /// Whom an answer is for.
+    private enum Recipient {
+        case slot(Int)
+        case binding
+        case verification
     }
 
     private mutating func chooseCandidate(

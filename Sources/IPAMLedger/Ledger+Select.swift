@@ -11,6 +11,8 @@ extension Ledger {
         var plans: [SlotPlan]?
         /// There are more pools that may serve, which were not read.
         var isCut = false
+        /// What the choice rests on and the server was not asked about: see ``PoolVerification``.
+        var unverified: PoolMemory?
     }
 
     /// How long labels of the node are good for that this node read before.
@@ -21,7 +23,7 @@ extension Ledger {
     /// - Flow: where outlines of all pools are known, those that may serve are read whole, unless they were already, and
     ///   chosen from. Where that gives nothing, or they are not known, all pools that the deciding level may mean are read.
     /// - Parameter maySkip: More pools that might serve are left for another turn while the first ones are not known to be
-    ///   full: nothing can be kept or asked for in them.
+    ///   full, and that the outlines are right is asked beside the creates: nothing can be kept or asked for in others.
     func choose(
         _ request: PoolRequest, _ facts: inout SelectionFacts, _ shelf: inout PoolShelf, maySkip: Bool, deadline: Moment
     ) throws(LedgerError) -> Choice {
@@ -67,12 +69,16 @@ extension Ledger {
         try complete(&facts, for: named.map(\.selectors), deadline: deadline)
         let shortlist = PoolShortlist(list, request, outlines: named, facts: facts)
         let first = shortlist.first
-        guard !first.isCut || maySkip && shortlist.outlines.allSatisfy({ $0.stickiness != .pods }) else { return nil }
+        let maySkip = maySkip && shortlist.outlines.allSatisfy { $0.stickiness != .pods }
+        guard !first.isCut || maySkip else { return nil }
         let unread = first.names.filter { !shelf.knows($0) }
-        if !unread.isEmpty {
-            var answers = ask(PoolShelf.Query.named(unread).requests, deadline: deadline)[...]
-            try shelf.add(.named(unread)) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
-        }
+        let verifies = shelf.unverified != nil && (!unread.isEmpty || !maySkip)
+        var answers = ask(
+            (verifies ? [PoolMemory.verification] : []) + PoolShelf.Query.named(unread).requests, deadline: deadline)[
+                ...]
+        if verifies { shelf.verify(try answers.removeFirst().unlessNotFound()) }
+        try shelf.add(.named(unread)) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
+        guard shelf.outlines != nil else { return nil }
         let readings = shelf.readings.filter { first.names.contains($0.key) }
         try enforceReservations(
             in: &shelf, on: readings.values.compactMap { try? $0.get() }, request, facts, deadline: deadline)
@@ -81,7 +87,7 @@ extension Ledger {
         // What it says of pools that were not read would be wrong.
         guard selection.problem == nil else { return nil }
         let plans = try selecting { () throws(SelectionError) in try selection.plans() }
-        return Choice(plans: plans, isCut: first.isCut)
+        return Choice(plans: plans, isCut: first.isCut, unverified: shelf.unverified)
     }
 
     /// What the shelf has is right already where the rule is compiled and no purpose opens it.

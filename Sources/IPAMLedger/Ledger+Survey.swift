@@ -19,6 +19,8 @@ extension Ledger {
         var slots: [SlotPlan]
         /// Pools that may serve were left out, which were not read: see ``Ledger/choose``.
         var isCut: Bool
+        /// What the choice of the pools rests on, where that is to be verified beside the creates.
+        var unverified: PoolMemory?
         /// What they are made from, to be made again when it is known what of sliced pools is this node's.
         var choice: PoolChoice
         /// Addresses that the runtime or the pod asks for.
@@ -111,8 +113,8 @@ extension Ledger {
         try refuseUnreachable(request.routes, from: slots)
         return Situation(
             claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
-            slots: slots, isCut: chosen.isCut, choice: choice, requested: requested, purpose: request.purpose,
-            routes: request.routes, leftover: remembered)
+            slots: slots, isCut: chosen.isCut, unverified: chosen.unverified, choice: choice, requested: requested,
+            purpose: request.purpose, routes: request.routes, leftover: remembered)
     }
 
     private func refuseUnreachable(_ routes: [Route], from slots: [SlotPlan]) throws(LedgerError) {
@@ -147,7 +149,8 @@ extension Ledger {
     ) -> PoolShelf.Query {
         if let names = order.listedPools { return .named(names) }
         guard leftover.isEmpty, !readsAllPools, let memory = poolMemory else { return .all }
-        return .remembered(memory, likely: likely(memory, order, facts))
+        let likely = likely(memory, order, facts)
+        return .remembered(memory, likely: likely, isVerified: likely.isEmpty || order.foreseenClaim != nil)
     }
 
     private func podRequests(_ order: ClaimOrder) -> [APIRequest] {

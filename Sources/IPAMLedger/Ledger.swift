@@ -21,7 +21,9 @@ package struct Ledger {
     var fullBlocks: [String: Set<String>] = [:]
     /// During a claim: pools that may serve were not read, because others that may were.
     var hasPassedOver = false
-    /// During a claim: those others are full.
+    /// During a claim: what those were chosen by is to be verified.
+    var verification: PoolVerification?
+    /// During a claim: those are full, or not the right ones.
     var readsAllPools = false
 
     package init(

@@ -12,6 +12,8 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
     case deadline(String)
     /// A pool that the configuration names cannot serve.
     case poolUnusable(String)
+    /// Pools were made, edited or deleted since the node read them all, or whether they were could not be asked.
+    case poolsChanged
     /// An annotation of the pod or its namespace cannot be understood, or names a pool that it may not.
     case annotation(String)
     /// No pool of a slot has an address left.
@@ -92,6 +94,7 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         case .poolUnusable(let text), .annotation(let text), .addressRefused(let text), .podChanged(let text),
             .claimBusy(let text), .notHeld(let text):
             text
+        case .poolsChanged: "IPPools were edited while an address was claimed"
         case .exhausted(let fills):
             "no address is free: \(fills.map(\.description).joined(separator: "; "))"
         case .deleted(let attachment): "\(attachment) was deleted while its ADD was under way"

@@ -62,6 +62,27 @@ struct PoolMemory {
     }
 }
 
+/// Asks the server, beside the creates of an ADD, whether the memory that its pools were chosen by is right.
+///
+/// The server answers while it writes, so that it costs no time. Where the memory is not right, what was created is taken back
+/// like that of any ADD that fails, and all pools are read.
+struct PoolVerification {
+    private let memory: PoolMemory
+    private(set) var isSettled = false
+    private(set) var failure: LedgerError?
+    /// The server cannot tell.
+    private(set) var isUntelling = false
+
+    init(_ memory: PoolMemory) { self.memory = memory }
+
+    mutating func receive(_ answer: Result<JSON, APIError>) {
+        isSettled = true
+        let table = try? answer.get()
+        isUntelling = table.map { !PoolMemory.isTelling($0) } ?? false
+        if table.map({ memory.agrees(with: $0) }) != true { failure = .poolsChanged }
+    }
+}
+
 extension Array {
     fileprivate subscript(safe index: Int) -> Element? { indices.contains(index) ? self[index] : nil }
 }

@@ -11,14 +11,16 @@ struct PoolShelf {
         case named([String])
         /// All of them, from the server's cache.
         case all
-        /// All of them, by what the node remembers, if that is still so, and those whole that are likely to serve.
-        case remembered(PoolMemory, likely: [String])
+        /// All of them, by what the node remembers, if that is still so, and those whole that are likely to serve. Whether it
+        /// is still so may be asked later.
+        case remembered(PoolMemory, likely: [String], isVerified: Bool)
 
         var requests: [APIRequest] {
             switch self {
             case .named(let names): names.map { .get(.ipPools, name: $0) }
             case .all: [.list(.ipPools, options: ListOptions(resourceVersion: "0"))]
-            case .remembered(_, let likely): [PoolMemory.verification] + Query.named(likely).requests
+            case .remembered(_, let likely, let isVerified):
+                (isVerified ? [PoolMemory.verification] : []) + Query.named(likely).requests
             }
         }
     }
@@ -29,6 +31,8 @@ struct PoolShelf {
     private(set) var outlines: [String: PoolOutline]?
     /// All pools, as the server listed them.
     private(set) var listed: [JSON]?
+    /// What the outlines are from, while the server was not asked whether that is still so.
+    private(set) var unverified: PoolMemory?
     /// The server cannot say of which generation its pools are.
     private(set) var isUntelling = false
     private var objects: [String: IPPool] = [:]
@@ -53,14 +57,22 @@ struct PoolShelf {
             }
         case .all:
             addAll(try answer())
-        case .remembered(let memory, let likely):
-            if let table = try answer() {
-                if table["items"] != nil { addAll(table) }
-                isUntelling = !PoolMemory.isTelling(table)
-                if memory.agrees(with: table) { outlines = memory.outlines }
-            }
+        case .remembered(let memory, let likely, let isVerified):
+            outlines = memory.outlines
+            unverified = memory
+            if isVerified { verify(try answer()) }
             try add(.named(likely), answer)
         }
+    }
+
+    /// Takes in the answer to ``PoolMemory/verification``. Outlines that are not right any more are dropped.
+    mutating func verify(_ table: JSON?) {
+        guard let memory = unverified else { return }
+        unverified = nil
+        guard let table else { return outlines = nil }
+        if table["items"] != nil { addAll(table) }
+        isUntelling = !PoolMemory.isTelling(table)
+        if !memory.agrees(with: table) { outlines = nil }
     }
 
     private mutating func addAll(_ list: JSON?) {

@@ -75,4 +75,21 @@ import Testing
         #expect(PoolMemory.record(of: pools) == nil)
         #expect(PoolMemory([:]) == nil)
     }
+
+    @Test func `a verification fails unless the server says that nothing changed`() throws {
+        var verification = PoolVerification(try memory())
+        #expect(!verification.isSettled)
+        verification.receive(.success(Self.table(Self.rows)))
+        #expect(verification.isSettled && verification.failure == nil)
+
+        for answer in [Self.table(Self.rows.dropLast()), Self.table(Self.rows, columns: ["Name"])] {
+            var verification = PoolVerification(try memory())
+            verification.receive(.success(answer))
+            #expect(verification.failure.map { "\($0)" } == "\(LedgerError.poolsChanged)")
+            #expect(verification.isUntelling == (answer["columnDefinitions"]?.array?.count == 1))
+        }
+        var unanswered = PoolVerification(try memory())
+        unanswered.receive(try Answer.timeout.result(for: PoolMemory.verification))
+        #expect(unanswered.failure != nil && !unanswered.isUntelling)
+    }
 }
