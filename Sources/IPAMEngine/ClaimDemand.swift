@@ -9,6 +9,8 @@ package enum ClaimDemand: Hashable, Sendable {
     case named(String)
     /// The claim that is made for the pod unless it is there.
     case automatic(AutomaticClaim)
+    /// The same, of the virtual machine whose guest the pod runs.
+    case ofVirtualMachine(VirtualMachineDemand)
 }
 
 /// What of a pod's metadata cannot be obeyed.
@@ -51,17 +53,25 @@ extension ClaimDemand {
             return
         }
         let owner = metadata.ownerReferences.first { $0.isController && $0.isStatefulSet }
+        let machine = VirtualMachinePod(metadata)
         let isSticky = pools.contains { pool in
             switch pool.stickiness {
-            case .statefulSets: owner != nil
+            case .statefulSets: owner != nil || machine != nil
             case .pods: true
             case .none: false
             }
         }
-        self =
-            isSticky
-            ? .automatic(
-                AutomaticClaim(pod: identity, interface: interface, networkName: networkName, owner: owner)) : .none
+        if !isSticky {
+            self = .none
+        } else if let machine {
+            self = .ofVirtualMachine(
+                VirtualMachineDemand(
+                    namespace: identity.namespace, instance: machine.instance, interface: interface,
+                    networkName: networkName))
+        } else {
+            self = .automatic(
+                AutomaticClaim(pod: identity, interface: interface, networkName: networkName, owner: owner))
+        }
     }
 
     /// Whether the annotations of a pod or namespace say that no claim is made by itself.

@@ -136,15 +136,17 @@ struct ClaimSlot: Sendable {
     /// still one that its pool gives, and the pool serves the slot.
     mutating func adopt(_ allocation: IPAllocation) -> Bool {
         let (name, address) = (allocation.metadata.name, allocation.spec.address)
+        // What a guest has it has, whatever the pool's ranges have become since.
+        let migrates = claimant.source.map { allocation.isRunning(in: $0) } ?? false
         guard case .choosing = state, exact == nil || exact == address, !released.contains(name),
-            let source = openSources.first(where: { index in
+            let source = (migrates ? sources.indices : openSources).first(where: { index in
                 let pool = sources[index].pool
                 return pool.name == allocation.spec.pool && pool.allocationName(of: address) == name
-                    && pool.usable.contains(address)
+                    && (migrates ? pool.spans(address) : pool.usable.contains(address))
             })
         else { return false }
         let candidate = Candidate(source: source, address: address)
-        if allocation.spec.state == .held {
+        if allocation.spec.state == .held || migrates {
             isKept = true
             state = .takingOver(candidate, allocation)
         } else {
@@ -219,8 +221,10 @@ struct ClaimSlot: Sendable {
             unsettled = (candidate, commitLimit(now + remaining))
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
-                .create(.ipAllocations, name: name(candidate), object: spec.newObject(), options: options)
-                    .limited(to: remaining))
+                .create(
+                    .ipAllocations, name: name(candidate), object: spec.newObject(of: claimant.mark), options: options
+                )
+                .limited(to: remaining))
         case .reading(let candidate, _):
             return .send(.get(.ipAllocations, name: name(candidate)))
         case .cooling(let candidate, let allocation, let until):
@@ -232,7 +236,8 @@ struct ClaimSlot: Sendable {
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
                 .update(
-                    .ipAllocations, name: name(candidate), object: allocation.takenOver(by: spec), options: options
+                    .ipAllocations, name: name(candidate), object: allocation.takenOver(by: spec, of: claimant.mark),
+                    options: options
                 ).limited(to: remaining))
         case .choosing, .needsScan, .held, .failed:
             return .finished
@@ -440,6 +445,14 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func strike(_ candidate: Candidate) {
+        if isKept, let source = claimant.source {
+            settle()
+            state = .failed(
+                .claimBusy(
+                    "\(candidate.address), which a virtual machine migrates with from pod \"\(source.pod)\", was taken by"
+                        + " another meanwhile"))
+            return
+        }
         sources[candidate.source].strike(candidate.address)
         isTakeOverUnknown = false
         settle()
@@ -463,7 +476,7 @@ struct ClaimSlot: Sendable {
             hold(candidate, json)
         } else if mayTakeOver(allocation, for: candidate) {
             if isDryRun { return hold(candidate, json) }
-            let isHeld = allocation.spec.state == .held
+            let isHeld = allocation.spec.state == .held || allocation.spec.state == .bound
             if exact != nil || isHeld {
                 guard takeOvers < Self.maximumTakeOvers else {
                     return exact != nil ? refuse(allocation) : strike(candidate)
@@ -492,7 +505,11 @@ struct ClaimSlot: Sendable {
         switch allocation.spec.state {
         case .cooling: return allocation.spec.node == claimant.node || isOfPool
         case .held: return isOfPool && claimant.claim != nil && allocation.spec.claim?.uid == claimant.claim?.uid
-        case .bound, .fenced: return false
+        case .bound:
+            // Its guest is about to run here.
+            guard let source = claimant.source, let claim = claimant.claim else { return false }
+            return isOfPool && allocation.spec.claim?.uid == claim.uid && allocation.isRunning(in: source)
+        case .fenced: return false
         }
     }
 

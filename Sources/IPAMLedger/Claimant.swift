@@ -1,5 +1,5 @@
 package import IPAMAPI
-import IPAMEngine
+package import IPAMEngine
 package import IPAddressing
 import JSONText
 import KubernetesCore
@@ -13,10 +13,14 @@ package struct Claimant: Hashable, Sendable {
     package var machineID: String
     /// The IPClaim that it takes addresses for, and that keeps them when it is gone.
     package var claim: ClaimReference?
+    /// The virtual machine whose guest the pod runs.
+    package var machine: VirtualMachinePod?
+    /// The pod that the guest, and what is bound to it, comes from.
+    package var source: PodName?
 
     package init(
         attachment: Attachment, origin: AllocationOrigin, pod: PodReference?, node: String, machineID: String,
-        claim: ClaimReference? = nil
+        claim: ClaimReference? = nil, machine: VirtualMachinePod? = nil
     ) {
         self.attachment = attachment
         self.origin = origin
@@ -24,6 +28,13 @@ package struct Claimant: Hashable, Sendable {
         self.node = node
         self.machineID = machineID
         self.claim = claim
+        self.machine = machine
+    }
+
+    /// What the allocation says of the virtual machine; only what a claim keeps can migrate.
+    var mark: VirtualMachineMark? {
+        guard claim != nil, let machine else { return nil }
+        return VirtualMachineMark(instanceUID: machine.instance.uid, migratedFrom: source)
     }
 
     /// The allocation that says that this claimant holds an address of a pool.

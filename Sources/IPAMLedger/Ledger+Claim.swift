@@ -97,7 +97,10 @@ extension Ledger {
         let plans = try identity?.plans(situation.slots, requested: situation.requested) ?? situation.slots
         var slots = plans.map { plan in
             var claimant = situation.claimant
-            if !plan.isStatic { claimant.claim = identity?.reference }
+            if !plan.isStatic, let identity {
+                claimant.claim = identity.reference
+                if claimant.machine != nil { claimant.source = identity.source }
+            }
             return ClaimSlot(plan, claimant: claimant, claimedAt: timestamp)
         }
         // What an earlier ADD returned may be in use, and must cool whatever becomes of this one.

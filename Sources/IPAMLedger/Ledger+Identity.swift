@@ -12,6 +12,8 @@ extension Ledger {
         var isNew = false
         /// It was an earlier pod's of the name: whether this one is the later one, its read before the binding does not tell.
         var wasInherited = false
+        /// The pod that the guest of a virtual machine migrates from.
+        var source: PodName? { claim.status.holder?.migratedFrom }
 
         var reference: ClaimReference { claim.reference }
         var description: String { "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\"" }
@@ -60,6 +62,11 @@ extension Ledger {
     ) throws(LedgerError) -> Identity? {
         switch demand {
         case .none: return nil
+        case .ofVirtualMachine(let machine):
+            let (wanted, found) = try resolve(machine, deadline: deadline)
+            var situation = situation
+            situation.foreseenClaim = found
+            return try findClaim(.automatic(wanted), of: pod, situation, deadline: deadline)
         case .named(let name):
             guard let found = try readClaim(pod.namespace, name, deadline: deadline) else {
                 throw .addressRefused(
@@ -74,7 +81,7 @@ extension Ledger {
                     let answer = foreseen
                     foreseen = nil
                     if let found = try readClaim(pod.namespace, wanted.name, answer, deadline: deadline) {
-                        try refuseIfOfEarlierSet(found, wanted)
+                        try refuseIfOfEarlierOwner(found, wanted)
                         return Identity(claim: found)
                     }
                 } catch {
@@ -98,11 +105,11 @@ extension Ledger {
         }
     }
 
-    /// A set that was made anew under its name inherits nothing: its claims go with the earlier one, in a moment.
-    private func refuseIfOfEarlierSet(_ claim: IPClaim, _ wanted: AutomaticClaim) throws(LedgerError) {
-        guard let owner = claim.statefulSet, let set = wanted.owner, owner.uid != set.uid else { return }
+    /// A set or machine that was made anew under its name inherits nothing: its claims go with the earlier one, in a moment.
+    private func refuseIfOfEarlierOwner(_ claim: IPClaim, _ wanted: AutomaticClaim) throws(LedgerError) {
+        guard let owner = claim.keeper, let present = wanted.owner, owner.uid != present.uid else { return }
         throw .claimBusy(
-            "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\" belongs to an earlier StatefulSet"
+            "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\" belongs to an earlier \(owner.kind)"
                 + " \"\(owner.name)\" (UID \(owner.uid)), and is deleted with it")
     }
 
@@ -144,7 +151,7 @@ extension Ledger {
 
     /// What a decision needs before it can be made.
     private struct ProofNeeded: Error {
-        let holder: IPClaim.Holder
+        let pod: PodName
     }
 
     /// What the conversation saw last, and whom it overruled.
@@ -161,12 +168,14 @@ extension Ledger {
             attachment: claimant.attachment.digest, node: claimant.node, machineID: claimant.machineID)
         let networkName = claimant.attachment.networkName
         let uid = identity.claim.metadata.uid
-        var gone: Set<String> = []
-        let known = ClaimBinding(identity.claim, candidate: candidate, networkName: networkName, gone: gone)
+        let machine = claimant.machine
+        var (gone, sources): (Set<String>, Set<String>) = ([], [])
+        let known = ClaimBinding(
+            identity.claim, candidate: candidate, networkName: networkName, machine: machine, gone: gone)
         if known == .bound { return }
         for _ in 0..<Self.maximumBindings {
             let sighting = Sighting()
-            let proved = gone
+            let proved = (gone: gone, sources: sources)
             var conversations = [
                 CompareAndSwap(
                     .ipClaims, namespace: identity.claim.namespace, name: identity.claim.metadata.name,
@@ -177,15 +186,24 @@ extension Ledger {
                         throw LedgerError.claimBusy("\(claim.metadata.name) was deleted and made anew meanwhile")
                     }
                     sighting.claim = claim
-                    switch ClaimBinding(claim, candidate: candidate, networkName: networkName, gone: proved) {
+                    switch ClaimBinding(
+                        claim, candidate: candidate, networkName: networkName, machine: machine, gone: proved.gone,
+                        sources: proved.sources)
+                    {
                     case .bound: return .leave
                     case .bind:
                         sighting.inherits =
                             claim.status.holder.map {
                                 $0.pod == candidate.pod && $0.podUID != candidate.podUID
                             } ?? false
-                        return .patch(.merge(["status": ["holder": candidate.json]]))
-                    case .prove(let holder): throw ProofNeeded(holder: holder)
+                        sighting.claim?.status.holder = candidate
+                        return .patch(.merge(["status": ["holder": candidate.replacing(claim.status.holder)]]))
+                    case .handOver(let source):
+                        var target = candidate
+                        target.migratedFrom = source
+                        sighting.claim?.status.holder = target
+                        return .patch(.merge(["status": ["holder": target.json]]))
+                    case .prove(let pod): throw ProofNeeded(pod: pod)
                     case .wait(let text): throw LedgerError.claimBusy(text)
                     case .refuse(let text): throw LedgerError.addressRefused(text)
                     }
@@ -202,10 +220,14 @@ extension Ledger {
             case .success(.gone):
                 throw .claimBusy("\(identity.description) was deleted while it was bound")
             case .failure(let needed as ProofNeeded):
-                guard try isGone(needed.holder, namespace: pod.namespace, deadline: deadline) else {
-                    throw .claimBusy(ClaimBinding.contention(identity.claim, needed.holder, candidate))
+                switch try see(needed.pod, of: machine, namespace: pod.namespace, deadline: deadline) {
+                case .gone: gone.insert(needed.pod.podUID)
+                case .ofSameMachine where machine?.isMigrationTarget == true:
+                    if sources.insert(needed.pod.podUID).inserted { continue }
+                    fallthrough
+                case .ofSameMachine, .present:
+                    throw .claimBusy(ClaimBinding.contention(identity.claim, candidate))
                 }
-                gone.insert(needed.holder.podUID)
             case .failure(let error as LedgerError): throw error
             case .failure(let error as APIError): throw .api(error, attempts: conversation.attempts)
             case .failure(let error): throw .malformed(name: identity.description, problem: "\(error)")
@@ -215,17 +237,6 @@ extension Ledger {
             }
         }
         throw .claimBusy("\(identity.description) changes hands again and again")
-    }
-
-    /// A live read: no such pod, another one of the name, or one that has finished for good.
-    private func isGone(
-        _ holder: IPClaim.Holder, namespace: String, deadline: Moment
-    ) throws(LedgerError) -> Bool {
-        let request = APIRequest.get(.pods, namespace: namespace, name: holder.pod)
-        guard let pod = try ask([request], deadline: deadline)[0].unlessNotFound() else { return true }
-        guard let uid = pod["metadata"]?["uid"]?.string else { return false }
-        let phase = pod["status"]?["phase"]?.string
-        return uid != holder.podUID || phase == "Succeeded" || phase == "Failed"
     }
 
     // MARK: Its addresses
@@ -241,7 +252,11 @@ extension Ledger {
     func adopt(
         _ slots: inout [ClaimSlot], _ identity: Identity, _ claimant: Claimant, deadline: Moment
     ) throws(LedgerError) {
-        guard !identity.isNew, slots.contains(where: \.isUndecided) else { return }
+        guard !identity.isNew else { return }
+        if let source = identity.source, claimant.machine != nil {
+            return try adopt(&slots, identity, claimant, migratingFrom: source, deadline: deadline)
+        }
+        guard slots.contains(where: \.isUndecided) else { return }
         var names: [String] = []
         for text in identity.claim.status.addresses.prefix(Self.maximumKept) {
             guard let address = IPAddress(text) else { continue }

@@ -38,7 +38,7 @@ import Testing
 
     @Test(arguments: [
         "application-range", "blocks", "claims", "default-pools", "draining", "dual-stack", "pod-choice", "racks",
-        "reservation",
+        "reservation", "virtual-machine",
     ])
     func `every sample makes sense`(name: String) throws {
         for document in try ConfigFile.documents("samples/\(name).yaml") {
@@ -47,7 +47,9 @@ import Testing
             case "IPReservation": _ = try ValidatedReservation(try IPReservation(document))
             case "IPBlock": _ = try ValidatedBlock(try IPBlock(document))
             case "IPClaim": _ = try IPClaim(document)
-            case let kind: #expect(["Pod", "StatefulSet", "Namespace"].contains(kind))
+            case let kind:
+                #expect(
+                    ["Pod", "StatefulSet", "Namespace", "NetworkAttachmentDefinition", "VirtualMachine"].contains(kind))
             }
         }
     }
@@ -70,7 +72,7 @@ import Testing
                     "ipam.berth.dev/ipblocks: list create patch delete",
                     "ipam.berth.dev/ipallocations: get list create update patch delete",
                     "ipam.berth.dev/ipclaims: get create", "ipam.berth.dev/ipclaims/status: patch",
-                    "/pods,namespaces,nodes: get",
+                    "/pods,namespaces,nodes: get", "kubevirt.io/virtualmachineinstances: get",
                 ]
             ),
             ("rbac/plugin_inline.yaml", ["ipam.berth.dev/ippools: create"]),

@@ -44,6 +44,26 @@ extension ControllerTests {
             }
         }
 
+        @Test func `what a migration that failed gave back is not freed while the guest may run in its source`()
+            async throws
+        {
+            try await ControllerRig.run { rig in
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let source = try await rig.makePod("source", on: node)
+                let claim = try await rig.makeClaim("vm")
+                let mark = VirtualMachineMark(
+                    instanceUID: "v1", migratedFrom: PodName(pod: source.name, podUID: source.uid))
+                let name = try await rig.keep(10, for: claim, pool: pool, mark: mark)
+                let other = try await rig.keep(11, for: claim, pool: pool)
+                try await rig.deleteClaim(claim)
+                try await rig.ledger.waitUntilGone(other)
+                try await rig.waitForSentinel(pool: pool)
+                #expect(rig.ledger.state(name) == "Held")
+                try await rig.setPhase(source, "Succeeded")
+                try await rig.ledger.waitUntilGone(name)
+            }
+        }
+
         @Test func `what the controller takes from a pod that is gone stays kept for the claim`() async throws {
             try await ControllerRig.run { rig in
                 let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
@@ -215,7 +235,9 @@ extension ControllerRig {
     }
 
     /// Enters an allocation for a claim as a plugin leaves it: held by a pod, or by nobody.
-    func keep(_ host: Int, for claim: ClaimReference, pool: String, by pod: TestPod? = nil) async throws -> String {
+    func keep(
+        _ host: Int, for claim: ClaimReference, pool: String, by pod: TestPod? = nil, mark: VirtualMachineMark? = nil
+    ) async throws -> String {
         let node = pod?.node ?? "n"
         let read = try await controlPlane.withAdmin { try $0.get(.ipPools, name: pool, deadline: .soon) }
         let holder = IPAMAPI.Attachment(
@@ -228,7 +250,7 @@ extension ControllerRig {
             claimedAt: nil, releasedAt: nil)
         try await ledger.waitUntilSeen(
             try await controlPlane.withAdmin {
-                try $0.create(.ipAllocations, name: spec.objectName, object: spec.newObject(), deadline: .soon)
+                try $0.create(.ipAllocations, name: spec.objectName, object: spec.newObject(of: mark), deadline: .soon)
             })
         return spec.objectName
     }

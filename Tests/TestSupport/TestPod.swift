@@ -33,12 +33,21 @@ package struct TestPod: Hashable, Sendable {
     }
 }
 
-/// A StatefulSet, or another workload of the group apps, of which no controller knows.
+/// A StatefulSet, or another object that owns pods or claims, of which no controller knows.
 package struct TestOwner: Hashable, Sendable {
+    package let apiVersion: String
     package let kind: String
     package let namespace: String
     package let name: String
     package let uid: String
+
+    package init(apiVersion: String = "apps/v1", kind: String, namespace: String, name: String, uid: String) {
+        self.apiVersion = apiVersion
+        self.kind = kind
+        self.namespace = namespace
+        self.name = name
+        self.uid = uid
+    }
 }
 
 extension ControlPlane {
@@ -93,7 +102,7 @@ extension ControlPlane {
         if let owner {
             object["metadata"]?["ownerReferences"] = [
                 [
-                    "apiVersion": "apps/v1", "kind": .string(owner.kind), "name": .string(owner.name),
+                    "apiVersion": .string(owner.apiVersion), "kind": .string(owner.kind), "name": .string(owner.name),
                     "uid": .string(owner.uid), "controller": true,
                 ]
             ]
