@@ -8,6 +8,8 @@ package struct AutomaticClaim: Hashable, Sendable {
     package let spec: IPClaim.Spec
     /// The StatefulSet or virtual machine that the claim goes with; nil where the pod has none.
     package let owner: OwnerReference?
+    /// The pod asks for it, so that it is made whatever its namespace says.
+    package let isAskedFor: Bool
 
     /// How long the addresses of a pod without a StatefulSet are kept: nothing else would ever end the claim.
     package static let secondsWithoutOwner = 86_400
@@ -24,6 +26,7 @@ package struct AutomaticClaim: Hashable, Sendable {
                 : IPClaim.Retention(.untilOwnerDeleted),
             interface: interface, networkName: networkName, pod: pod.name)
         self.owner = owner
+        isAskedFor = false
     }
 
     /// The claim of a virtual machine, whichever pod its guest runs in.
@@ -35,6 +38,21 @@ package struct AutomaticClaim: Hashable, Sendable {
         spec = IPClaim.Spec(
             retention: IPClaim.Retention(.untilOwnerDeleted), interface: interface, networkName: networkName)
         owner = machine
+        isAskedFor = false
+    }
+
+    /// The claim that stands for an IPAMClaim in a network, whichever pods and interfaces refer to it.
+    package init(_ ipamClaim: IPAMClaim, namespace: String, networkName: String) {
+        self.namespace = namespace
+        name = Self.name(ipamClaim: ipamClaim.metadata.name, networkName: networkName)
+        spec = IPClaim.Spec(retention: IPClaim.Retention(.untilOwnerDeleted), networkName: networkName)
+        owner = ipamClaim.reference
+        isAskedFor = true
+    }
+
+    /// `vm1.blue.1f2e3d4c5b`
+    package static func name(ipamClaim: String, networkName: String) -> String {
+        name(ipamClaim, interface: "", hashing: ["IPAMClaim", ipamClaim, networkName])
     }
 
     /// As that of a pod, and never the same as one: `vm1.net1-1f2e3d4c5b`.

@@ -14,7 +14,7 @@ import Synchronization
 /// Flow: a claim and all its allocations are looked at together. Of a claim that is gone what is kept goes into cooldown.
 /// Of one that is there: made by itself, it is deleted when its StatefulSet is gone or too small, or when it has kept
 /// nothing for long enough; the addresses that it asks for are entered for it; what it has kept for longer than its
-/// retention is freed; and its status is written.
+/// retention is freed; and its status is written, and that of the IPAMClaim that it stands for.
 ///
 /// Guarantees: nothing is freed before a read at the API server shows that the claim, its StatefulSet or its ordinal is
 /// gone, or that the claim still wants it freed, nor while a pod is there that a virtual machine has migrated from and may
@@ -28,8 +28,8 @@ package final class ClaimReconciler: Reconciler {
     /// Until an address that another has is tried again.
     static let retry: Duration = .seconds(5)
 
-    private let view: ClusterView
-    private let writer: LedgerWriter
+    let view: ClusterView
+    let writer: LedgerWriter
     private let logger: Logger
     private let retentions = Mutex<[String: ClaimRetention]>([:])
     /// Since when a claim has kept nothing, by its UID.
@@ -119,6 +119,7 @@ package final class ClaimReconciler: Reconciler {
         if !isSettled { wakeUps.append(Self.retry) }
         if let pause = try await expire(claim, allocations) { wakeUps.append(pause) }
         try await writeStatus(object, allocations, condition)
+        try await tellIPAMClaim(claim, allocations)
         return wakeUps.min().map { .after($0) } ?? .whenChanged
     }
 

@@ -116,6 +116,9 @@ extension IPClaim {
         metadata.ownerReferences.first { $0.isVirtualMachine || $0.isVirtualMachineInstance }
     }
 
+    /// The IPAMClaim that the claim stands for.
+    package var ipamClaim: OwnerReference? { metadata.ownerReferences.first { $0.isIPAMClaim } }
+
     /// What the claim goes with, of those that claims are made for.
-    package var keeper: OwnerReference? { statefulSet ?? virtualMachine }
+    package var keeper: OwnerReference? { statefulSet ?? virtualMachine ?? ipamClaim }
 }

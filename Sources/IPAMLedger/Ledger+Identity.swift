@@ -14,6 +14,8 @@ extension Ledger {
         var wasInherited = false
         /// The pod that the guest of a virtual machine migrates from.
         var source: PodName? { claim.status.holder?.migratedFrom }
+        /// Addresses that the pod must get beside those that the claim asks for.
+        var wishes: [IPAddress] = []
 
         var reference: ClaimReference { claim.reference }
         var description: String { "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\"" }
@@ -67,11 +69,23 @@ extension Ledger {
             var situation = situation
             situation.foreseenClaim = found
             return try findClaim(.automatic(wanted), of: pod, situation, deadline: deadline)
+        case .ofIPAMClaim(let demand):
+            let resolved = try resolve(demand, deadline: deadline)
+            var situation = situation
+            situation.foreseenClaim = resolved.found
+            var identity = try findClaim(.automatic(resolved.claim), of: pod, situation, deadline: deadline)
+            identity?.wishes = resolved.wishes
+            return identity
         case .named(let name):
             guard let found = try readClaim(pod.namespace, name, deadline: deadline) else {
                 throw .addressRefused(
                     "IPClaim \"\(pod.namespace)/\(name)\", which pod \"\(pod.namespace)/\(pod.name)\" names, does not"
                         + " exist")
+            }
+            if found.isAutomatic, let object = found.ipamClaim {
+                throw .addressRefused(
+                    "IPClaim \"\(pod.namespace)/\(name)\" stands for IPAMClaim \"\(object.name)\": refer to that in"
+                        + " annotation \(IPAMClaimReference.annotation)")
             }
             return Identity(claim: found)
         case .automatic(let wanted):
@@ -86,11 +100,15 @@ extension Ledger {
                     }
                 } catch {
                     // CRDs of an earlier version: its pods started without claims, and so do they now.
-                    guard case .api(let failure, _) = error, failure.isUnserved else { throw error }
+                    guard case .api(let failure, _) = error, failure.isUnserved, !wanted.isAskedFor else { throw error }
                     log.log(.warning, "no claim is made: the API server does not know the kind", [])
                     return nil
                 }
-                if try isTurnedOff(inNamespace: pod.namespace, situation.namespace, deadline: deadline) { return nil }
+                if !wanted.isAskedFor,
+                    try isTurnedOff(inNamespace: pod.namespace, situation.namespace, deadline: deadline)
+                {
+                    return nil
+                }
                 let request = APIRequest.create(
                     .ipClaims, namespace: pod.namespace, name: wanted.name, object: wanted.newObject())
                 switch ask([request], deadline: deadline)[0] {
@@ -319,7 +337,7 @@ extension Ledger.Identity {
                 }
             }
         }
-        var wishes: [IPAddress] = []
+        var wishes = self.wishes.filter { !requested.contains($0) }
         for text in claim.spec.addresses {
             guard let address = IPAddress(text) else {
                 throw .addressRefused("\(description): \(text.debugDescription) is not an IP address (spec.addresses)")

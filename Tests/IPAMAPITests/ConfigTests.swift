@@ -38,7 +38,7 @@ import Testing
 
     @Test(arguments: [
         "application-range", "blocks", "claims", "default-pools", "draining", "dual-stack", "pod-choice", "racks",
-        "reservation", "virtual-machine",
+        "ipam-claim", "reservation", "virtual-machine",
     ])
     func `every sample makes sense`(name: String) throws {
         for document in try ConfigFile.documents("samples/\(name).yaml") {
@@ -49,7 +49,8 @@ import Testing
             case "IPClaim": _ = try IPClaim(document)
             case let kind:
                 #expect(
-                    ["Pod", "StatefulSet", "Namespace", "NetworkAttachmentDefinition", "VirtualMachine"].contains(kind))
+                    ["Pod", "StatefulSet", "Namespace", "NetworkAttachmentDefinition", "VirtualMachine", "IPAMClaim"]
+                        .contains(kind))
             }
         }
     }
@@ -72,7 +73,8 @@ import Testing
                     "ipam.berth.dev/ipblocks: list create patch delete",
                     "ipam.berth.dev/ipallocations: get list create update patch delete",
                     "ipam.berth.dev/ipclaims: get create", "ipam.berth.dev/ipclaims/status: patch",
-                    "/pods,namespaces,nodes: get", "kubevirt.io/virtualmachineinstances: get",
+                    "/pods,namespaces,nodes: get", "k8s.cni.cncf.io/ipamclaims: get",
+                    "kubevirt.io/virtualmachineinstances: get",
                 ]
             ),
             ("rbac/plugin_inline.yaml", ["ipam.berth.dev/ippools: create"]),

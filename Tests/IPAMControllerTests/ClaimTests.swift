@@ -44,6 +44,39 @@ extension ControllerTests {
             }
         }
 
+        @Test func `an IPAMClaim is told what the claim that stands for it has`() async throws {
+            try await ControllerRig.run { rig in
+                try await rig.controlPlane.installIPAMClaims()
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let name = rig.subnets.name("ipam")
+                let object = try await rig.controlPlane.makeIPAMClaim(name)
+                let claim = try await rig.makeClaim(for: object)
+                let pod = try await rig.makePod("vm", on: node)
+                _ = try await rig.keep(10, for: claim, pool: pool, by: pod)
+                try await rig.patch(
+                    .ipClaims, claim.name,
+                    [
+                        "status": [
+                            "holder": IPClaim.Holder(
+                                pod: pod.name, podUID: pod.uid, interface: "net1", attachment: "a", node: node,
+                                machineID: node
+                            ).json
+                        ]
+                    ], namespace: "default", subresource: "status")
+                try await rig.waitForClaim(claim, "its address is shown") { $0.status.addresses.count == 1 }
+                try await rig.waitForSentinel(pool: pool)
+                // The claim's own status is written before, and nothing else would come after it.
+                let address = rig.subnets.address4(10)
+                let told = try await rig.waitForIPAMClaim(name) { !$0.ips.isEmpty && !$0.ownerPod.isEmpty }
+                #expect(told.ips == ["\(address)/24"] && told.ownerPod == pod.name)
+                try await rig.deleteClaim(claim)
+                try await rig.controlPlane.delete(pod)
+                try await rig.ledger.waitUntilGone(address)
+                #expect(try await rig.controlPlane.ipamClaim(name).ips == told.ips)
+                try await rig.controlPlane.deleteIPAMClaim(name)
+            }
+        }
+
         @Test func `what a migration that failed gave back is not freed while the guest may run in its source`()
             async throws
         {
@@ -205,6 +238,23 @@ extension ControllerRig {
         ).newObject()
         for member in spec.object?.members ?? [] { object["spec"]?[member.name] = member.value }
         return try await makeClaim(object)
+    }
+
+    fileprivate func makeClaim(for object: IPAMClaim) async throws -> ClaimReference {
+        try await makeClaim(AutomaticClaim(object, namespace: "default", networkName: "net").newObject())
+    }
+
+    /// No watch tells of it.
+    fileprivate func waitForIPAMClaim(
+        _ name: String, _ isRight: (IPAMClaim) -> Bool
+    ) async throws -> IPAMClaim {
+        let end = ContinuousClock.now + .seconds(40)
+        while ContinuousClock.now < end {
+            let found = try await controlPlane.ipamClaim(name)
+            if isRight(found) { return found }
+            try await controlPlane.kubectl(["get", "--raw", "/readyz"])
+        }
+        throw TestSetUpError("IPAMClaim \(name) was not told anything")
     }
 
     private func makeClaim(_ object: JSON) async throws -> ClaimReference {

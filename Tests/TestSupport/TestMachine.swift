@@ -14,10 +14,18 @@ extension ControlPlane {
         }
     }
 
-    private func definition(group: String, version: String, plural: String, kind: String) -> JSON {
+    /// A custom resource with a status, whose objects may have any members unless a schema is given.
+    func definition(
+        group: String, version: String, plural: String, kind: String,
+        schema: JSON = ["type": "object", "x-kubernetes-preserve-unknown-fields": true]
+    ) -> JSON {
         [
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": ["name": .string("\(plural).\(group)")],
+            "metadata": [
+                "name": .string("\(plural).\(group)"),
+                // Groups of the project are protected (KEP-1111).
+                "annotations": ["api-approved.kubernetes.io": "unapproved, of a test"],
+            ],
             "spec": [
                 "group": .string(group), "scope": "Namespaced",
                 "names": [
@@ -27,9 +35,7 @@ extension ControlPlane {
                 "versions": [
                     [
                         "name": .string(version), "served": true, "storage": true, "subresources": ["status": [:]],
-                        "schema": [
-                            "openAPIV3Schema": ["type": "object", "x-kubernetes-preserve-unknown-fields": true]
-                        ],
+                        "schema": ["openAPIV3Schema": schema],
                     ]
                 ],
             ],
