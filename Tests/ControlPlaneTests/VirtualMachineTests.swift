@@ -89,12 +89,11 @@ struct VirtualMachineTests {
             machines.bench.proxy.clearLog()
             try await machines.identity.add(try machines.identity.sandbox(of: pod), pool).checked()
             #expect(try await machines.identity.claims().isEmpty)
-            if who != "namespace" {
-                #expect(
-                    machines.bench.proxy.log.verbs.sorted() == [
-                        "create ipallocations", "get ippools", "get namespaces", "get pods",
-                    ])
+            // What the namespace says is asked when a claim would be made.
+            let asked = machines.bench.proxy.log.verbs.filter {
+                $0.hasSuffix("claims") || $0.contains("virtualmachine")
             }
+            if who != "namespace" { #expect(asked.isEmpty) }
         }
     }
 
