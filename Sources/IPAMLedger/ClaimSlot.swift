@@ -158,6 +158,9 @@ struct ClaimSlot: Sendable {
     /// Names that must not be chosen, for their release is under way.
     mutating func leave(_ released: Set<String>) { self.released = released }
 
+    /// Whether the release of a name is under way.
+    func isLeaving(_ name: String) -> Bool { released.contains(name) }
+
     var held: HeldAddress? {
         if case .held(let held) = state { held } else { nil }
     }

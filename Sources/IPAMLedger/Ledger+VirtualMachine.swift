@@ -76,6 +76,10 @@ extension Ledger {
                 )
             }
         }
+        // An ADD of this sandbox that was killed: its DEL, or some time, settles what it left.
+        for name in running.map(\.metadata.name) where slots.contains(where: { $0.isLeaving(name) }) {
+            throw .deadline("the release of IPAllocation \"\(name)\" is still under way")
+        }
         slots.adopt(running)
         let claiming = slots.filter { $0.claimant.claim != nil }
         let names = claiming.reduce(into: Set<String>()) { $0.formUnion($1.names) }
