@@ -9,15 +9,15 @@
 # Fails when an executable is not static or larger than its limit: in the plugin, one use of the whole of Foundation would
 # add 40 MB.
 #
-# Two builds of one commit are the same, whatever folder the checkout is in and whoever builds, with the same toolchain in
-# the same place, libraries of the system, number of processors (an argument of the compiler), and packages: those of a
-# build are in its Package.resolved, which another one can be given. One thing is left: the order of a few instructions
-# depends on the addresses at which the compiler keeps its data, and these on how its threads take turns. In most builds
-# nothing differs, in some a single function. Addresses depend on environment and arguments too. Therefore the compiler runs
-# without randomised addresses, gets an environment that is always the same (packages are fetched before, with that of the
-# user), and sees the checkout as /usr/src, where it is mounted for this process and its children alone. Where the system
-# allows no such mount – it takes root, or user namespaces for everyone – the script says so and builds in the checkout's own
-# folder; these executables work as well. There is no debug information: it would depend on the times of headers.
+# Two builds of one commit are equal to the byte, whatever folder the checkout is in, whoever builds, and however many
+# processors there are, with the same toolchain in the same place, libraries of the system, and packages: those of a build are
+# in its Package.resolved, which another one can be given. The compiler orders some instructions by the addresses at which it
+# keeps its data, and these depend on environment, arguments, and how its threads take turns. Therefore it runs
+# without randomised addresses and with one thread a module (modules are built side by side), gets an environment that is
+# always the same (packages are fetched before, with that of the user), and sees the checkout as /usr/src, where it is mounted
+# for this process and its children alone. Where the system allows no such mount – it takes root, or user namespaces for
+# everyone – the script says so and builds in the checkout's own folder; these executables work as well. There is no debug
+# information: it would depend on the times of headers.
 #
 # The builds have folders of their own, beside that of `swift build`: .build/reproducible, and .build/static for those in
 # the checkout's own folder.
@@ -52,8 +52,21 @@ if [[ $root != "$fixed_root" ]]; then
         private+=(--map-root-user)
         again=(unshare --user --map-user="$EUID" --map-group="$(id -g)")
     fi
+    # swift build gives the compiler as many threads as it finds processors: in the quota of the control group, if there
+    # is one (cgroup v1 is asked first), and no option of it says otherwise.
     # Not canonicalised: the source stays this folder even if it lies below the one that it is mounted on.
-    private+=(sh -c "mount --no-canonicalize --rbind . $fixed_root && exec \"\$@\"" sh "${again[@]}")
+    # shellcheck disable=SC2016  # it is that shell which expands
+    private+=(
+        sh -ec '
+            mount --no-canonicalize --rbind . "$0"
+            if [ -d /sys/fs/cgroup ]; then
+                mount -t tmpfs -o size=64k,mode=755 tmpfs /sys/fs/cgroup
+                mkdir /sys/fs/cgroup/cpu
+                echo 100000 >/sys/fs/cgroup/cpu/cpu.cfs_quota_us
+                echo 100000 >/sys/fs/cgroup/cpu/cpu.cfs_period_us
+            fi
+            exec "$@"' "$fixed_root" "${again[@]}"
+    )
     if failure=$("${private[@]}" test -x "$fixed_root/hack/build.sh" 2>&1); then
         say "building in $fixed_root, where this process alone sees the checkout"
         exec "${private[@]}" "$fixed_root/hack/build.sh" "${products[@]}"
@@ -88,6 +101,9 @@ steady+=(
     BERTH_STATIC=1 LC_ALL=C.UTF-8
 )
 swift package --scratch-path "$scratch" resolve
+# One digit, so that the arguments are of one length.
+processors=$(nproc)
+options+=(--jobs "$((processors < 9 ? processors : 9))")
 
 # build PRODUCT
 build() {

@@ -33,10 +33,6 @@ package struct IPClaim: Hashable, Sendable {
             "resourceVersion": .string(metadata.resourceVersion),
         ]
         pin["deletionTimestamp"] = metadata.deletionTimestamp.map { .string($0) }
-        if isAutomatic { pin["labels"] = [LabelKey.automatic: "true"] }
-        if !metadata.ownerReferences.isEmpty {
-            pin["ownerReferences"] = .array(metadata.ownerReferences.map(\.json))
-        }
         return ["metadata": pin, "spec": spec.json, "status": status.json]
     }
 
@@ -75,6 +71,8 @@ extension IPClaim {
         package var addresses: [String]
         /// The pools that its addresses may come from; empty: whichever serve the pod.
         package var pools: [String]
+        /// The reserved addresses that its pods may be given, see ``IPReservation``; empty for none.
+        package var purpose: String
         package var retention: Retention
         /// The interface, the network and the pod that it is for; empty: whichever name it.
         package var interface: String
@@ -82,11 +80,12 @@ extension IPClaim {
         package var pod: String
 
         package init(
-            addresses: [String] = [], pools: [String] = [], retention: Retention = Retention(), interface: String = "",
-            networkName: String = "", pod: String = ""
+            addresses: [String] = [], pools: [String] = [], purpose: String = "", retention: Retention = Retention(),
+            interface: String = "", networkName: String = "", pod: String = ""
         ) {
             self.addresses = addresses
             self.pools = pools
+            self.purpose = purpose
             self.retention = retention
             self.interface = interface
             self.networkName = networkName
@@ -163,6 +162,7 @@ extension IPClaim.Spec {
     init(_ fields: JSONFields) throws(JSONDecodingError) {
         addresses = try fields.strings("addresses") ?? []
         pools = try fields.strings("pools") ?? []
+        purpose = try fields.string("purpose") ?? ""
         retention =
             try fields.fields("retention").map { fields throws(JSONDecodingError) in try IPClaim.Retention(fields) }
             ?? IPClaim.Retention()
@@ -176,6 +176,7 @@ extension IPClaim.Spec {
         var json: JSON = [:]
         if !addresses.isEmpty { json["addresses"] = .strings(addresses) }
         if !pools.isEmpty { json["pools"] = .strings(pools) }
+        if !purpose.isEmpty { json["purpose"] = .string(purpose) }
         json["retention"] = retention.json
         if !interface.isEmpty { json["interface"] = .string(interface) }
         if !networkName.isEmpty { json["networkName"] = .string(networkName) }

@@ -23,7 +23,11 @@ package enum ExplainSource: Hashable, Sendable {
 
 extension ClusterReader {
     /// What `explain` shows.
-    package func explanation(of key: PodKey, _ source: ExplainSource) throws -> ExplainReport {
+    ///
+    /// - Parameter interface: The one in the pod to explain; nil for all that are known.
+    package func explanation(
+        of key: PodKey, _ source: ExplainSource, interface: String? = nil
+    ) throws -> ExplainReport {
         guard let json = try read(.pods, namespace: key.namespace, name: key.name) else {
             throw ConsoleError("there is no pod \(key)", remedy: "name its namespace with -n")
         }
@@ -32,16 +36,21 @@ extension ClusterReader {
         if pod.usesHostNetwork { notes.append("It uses its node's network: no CNI plugin is called for it.") }
         if pod.node.isEmpty { notes.append("It is not scheduled yet.") }
         if !pod.isLive { notes.append("It has finished: nothing is claimed for it any more.") }
-        let sources: [NetworkSource]
+        var sources: [NetworkSource]
         switch source {
         case .pools(let names):
             sources = [try NetworkSource(pools: names)]
+            sources[0].interface = interface ?? sources[0].interface
         case .document(let document, let name):
-            switch try NetworkSource.read(document, title: "configuration \(name)") {
+            switch try NetworkSource.read(
+                document, title: "configuration \(name)", interface: interface ?? NetworkSource.firstInterface)
+            {
             case .berth(let source): sources = [source]
             case .other(let what): throw ConsoleError("configuration \(name) \(what), not from berth")
             }
-        case .annotations: (sources, notes) = try annotated(json, key, notes)
+        case .annotations:
+            (sources, notes) = try annotated(json, key, notes, interface: interface)
+            if let interface { sources = try Self.only(interface, of: sources, key) }
         }
         let purpose = json["metadata"]?["annotations"]?[AnnotationKey.purpose]?.string
         if let purpose, ValidatedReservation.isPurpose(purpose) {
@@ -51,7 +60,8 @@ extension ClusterReader {
         var parts: [ExplainReport.Part] = []
         var taken: [String: [IPAddress: AllocationState?]] = [:]
         var generator = SystemRandomNumberGenerator()
-        var facts = try facts(of: pod, json)
+        var (explained, facts) = try facts(of: pod, json)
+        let blocks = pools.values.contains { $0.pool.spec.nodeBlocks != nil } ? try self.blocks() : []
         for source in sources {
             (facts.interface, facts.network, facts.master) = (source.interface, source.network, source.master)
             let request: PoolRequest
@@ -67,24 +77,49 @@ extension ClusterReader {
             }
             var asking = source
             if asking.requested.isEmpty { asking.requested = request.addresses }
-            let input = SelectionReasoning.Input(
+            var input = SelectionReasoning.Input(
                 request: request, facts: facts, staticAddresses: asking.staticAddresses, requested: asking.requested,
-                pools: pools, taken: taken)
+                pools: pools, taken: taken, blocks: blocks, machineID: explained.machineID)
+            let serving = SelectionReasoning.servingPools(input, using: &generator)
+            if !serving.isEmpty { input.claim = try claim(of: explained, source, pools: serving) }
+            if let claim = input.claim.claim {
+                switch ClaimPurpose(claim, named: request.purpose) {
+                case .asPod: break
+                case .instead(let purpose):
+                    input.pools = pools.mapValues { PoolEntry($0.pool, purpose: purpose) }
+                    notes.append("Its IPClaim names the purpose \"\(purpose)\", and gets what is reserved for it.")
+                case .conflict(let text): input.claim.obstacle = input.claim.obstacle ?? text
+                }
+            }
             parts.append(
                 ExplainReport.Part(
-                    asking, SelectionReasoning(input, using: &generator), level: request.levelText))
+                    asking, SelectionReasoning(input, using: &generator), level: request.levelText,
+                    claim: input.claim))
         }
-        let considered = Set(parts.flatMap(\.reasoning.slots).flatMap(\.considered).map(\.name))
-        for name in considered.sorted() where pools[name]?.pool.spec.nodeBlocks != nil {
-            notes.append(
-                "IPPool \"\(name)\" is given to nodes in blocks: of what is free in it, the node takes only what its own"
-                    + " blocks have; `kubectl get ipblocks` shows them.")
+        if pod.node.isEmpty {
+            let considered = Set(parts.flatMap(\.reasoning.slots).flatMap(\.considered).map(\.name))
+            for name in considered.sorted() where pools[name]?.pool.spec.nodeBlocks != nil {
+                notes.append(
+                    "IPPool \"\(name)\" is given to nodes in blocks: what the pod's node will have of it is not known yet."
+                )
+            }
         }
         return ExplainReport(pod: key, parts: parts, held: try held(by: pod), notes: notes)
     }
 
+    private static func only(
+        _ interface: String, of sources: [NetworkSource], _ key: PodKey
+    ) throws(ConsoleError) -> [NetworkSource] {
+        let found = sources.filter { $0.interface == interface }
+        guard found.isEmpty else { return found }
+        let known = sources.map(\.interface).joined(separator: ", ")
+        throw ConsoleError(
+            "berth serves no interface \"\(interface)\" of pod \(key)",
+            remedy: known.isEmpty ? "it serves none that the API knows of" : "there is \(known)")
+    }
+
     /// What pools may select the pod by.
-    private func facts(of pod: PodEntry, _ json: JSON) throws -> SelectionFacts {
+    private func facts(of pod: PodEntry, _ json: JSON) throws -> (ExplainedPod, SelectionFacts) {
         func marks(_ object: JSON?) -> SelectionFacts.Marks {
             let fields = object.flatMap { try? JSONFields($0) }
             let metadata = fields.flatMap { try? ObjectMetadata($0) }
@@ -92,14 +127,19 @@ extension ClusterReader {
         }
         var facts = SelectionFacts(
             pod: .init(namespace: pod.key.namespace, name: pod.key.name, marks: marks(json)), node: pod.node)
-        facts.namespace = marks(try read(.namespaces, name: pod.key.namespace))
+        let namespace = try read(.namespaces, name: pod.key.namespace)
+        facts.namespace = marks(namespace)
+        var explained = ExplainedPod(
+            entry: pod, metadata: try ObjectMetadata(try JSONFields(json)), namespace: namespace)
         if !pod.node.isEmpty, let node = try read(.nodes, name: pod.node) {
             facts.nodeLabels = marks(node).labels
+            let machineID = NodeMark(node).machineID
+            explained.machineID = machineID.isEmpty ? nil : machineID
             facts.nodeAddresses = (node["status"]?["addresses"]?.array ?? []).compactMap {
                 $0["address"]?.string.flatMap { IPAddress($0) }
             }
         }
-        return facts
+        return (explained, facts)
     }
 
     /// What the pod holds on its node.
@@ -112,14 +152,14 @@ extension ClusterReader {
 
     /// The networks that the pod's annotations name, which Multus would attach it to.
     private func annotated(
-        _ pod: JSON, _ key: PodKey, _ earlier: [String]
+        _ pod: JSON, _ key: PodKey, _ earlier: [String], interface: String?
     ) throws -> ([NetworkSource], notes: [String]) {
         let annotations = pod["metadata"]?["annotations"]
         var sources: [NetworkSource] = []
         var notes = earlier
         var wanted: [(network: MultusNetwork, interface: String)] = []
         if let text = annotations?[MultusNetwork.defaultAnnotation]?.string {
-            wanted += try MultusNetwork.parse(text, namespace: key.namespace).map { ($0, "eth0") }
+            wanted += try MultusNetwork.parse(text, namespace: key.namespace).map { ($0, NetworkSource.firstInterface) }
         }
         if let text = annotations?[MultusNetwork.annotation]?.string {
             for (index, network) in try MultusNetwork.parse(text, namespace: key.namespace).enumerated() {
@@ -131,7 +171,10 @@ extension ClusterReader {
                 notes.append(
                     "The node's network configuration is not known; give it with --config. This is as if it named none."
                 )
-                return ([NetworkSource(title: "interface eth0", demand: .defaults)], notes)
+                let interface = interface ?? NetworkSource.firstInterface
+                return (
+                    [NetworkSource(title: "interface \(interface)", demand: .defaults, interface: interface)], notes
+                )
             }
             throw ConsoleError(
                 "the API does not say which network configuration pod \(key) gets: it has no annotation"

@@ -11,11 +11,16 @@ package struct ExplainReport: Hashable, Sendable, Report {
         package var reasoning: SelectionReasoning
         /// What decides which pools are looked at: half a sentence. Empty where that is clear.
         package var level: String
+        package var claim: ClaimFinding
 
-        package init(_ source: NetworkSource, _ reasoning: SelectionReasoning, level: String = "") {
+        package init(
+            _ source: NetworkSource, _ reasoning: SelectionReasoning, level: String = "",
+            claim: ClaimFinding = ClaimFinding()
+        ) {
             self.source = source
             self.reasoning = reasoning
             self.level = level
+            self.claim = claim
         }
     }
 
@@ -42,7 +47,13 @@ package struct ExplainReport: Hashable, Sendable, Report {
             text +=
                 "  has \(entry.record.address)\(interface) of \(entry.record.pool), \(entry.record.state.rawValue)\n"
         }
-        if !held.isEmpty { text += "  (a new sandbox gets addresses of its own; this is what one would get)\n" }
+        if !held.isEmpty {
+            let isKept = parts.contains { !$0.claim.kept.isEmpty }
+            text +=
+                isKept
+                ? "  (this is what a new sandbox would get)\n"
+                : "  (a new sandbox gets addresses of its own; this is what one would get)\n"
+        }
         for note in notes { text += "  \(note)\n" }
         for part in parts {
             text += "\n\(style.apply(.bold, to: part.source.title))"
@@ -51,6 +62,7 @@ package struct ExplainReport: Hashable, Sendable, Report {
             }
             text += "\n"
             if !part.level.isEmpty { text += "  pools: \(part.level)\n" }
+            for line in part.claim.lines { text += "  \(line)\n" }
             text += part.reasoning.text(style)
             if let refusal = part.reasoning.refusal {
                 text += "  \(style.apply(.red, to: "ADD fails")): \(refusal)\n"
@@ -75,6 +87,8 @@ package struct ExplainReport: Hashable, Sendable, Report {
                 parts.map { part in
                     var json = part.reasoning.json
                     json["source"] = .string(part.source.title)
+                    json["interface"] = .string(part.source.interface)
+                    json["claim"] = part.claim.json
                     if !part.level.isEmpty { json["level"] = .string(part.level) }
                     if !part.source.requested.isEmpty {
                         json["requested"] = .strings(part.source.requested.map(\.description))

@@ -7,11 +7,15 @@ package enum HolderQuery: Hashable, Sendable {
     case allocation(AllocationName)
     case pod(PodKey)
     case node(String)
-    /// A pod of the namespace, or a node.
+    /// An IPClaim, by its namespace and name.
+    case claim(PodKey)
+    /// A pod of the namespace, a node, or a claim of the namespace.
     case name(PodKey)
 
+    private static let claimWords = ["claim", "ipclaim", "ipclaims", "ipc", "ipclaim.ipam.berth.dev"]
+
     /// Reads `10.0.0.7`, IPv6 in any spelling, also in brackets and with a prefix length, `NETWORK/ADDRESS`, the name of
-    /// an allocation, `NAMESPACE/POD`, `pod/NAME`, `node/NAME`, or a bare name.
+    /// an allocation, `NAMESPACE/POD`, `pod/NAME`, `node/NAME`, `claim/NAME`, `claim/NAMESPACE/NAME`, or a bare name.
     ///
     /// - Parameters:
     ///   - namespace: Of pods that are named without one.
@@ -36,10 +40,12 @@ package enum HolderQuery: Hashable, Sendable {
         case 1 where !text.isEmpty: self = .name(PodKey(namespace: namespace, name: text))
         case 2 where !parts[0].isEmpty && !parts[1].isEmpty:
             self = try Self.pair(parts[0], parts[1], namespace)
+        case 3 where Self.claimWords.contains(parts[0]) && !parts[1].isEmpty && !parts[2].isEmpty:
+            self = .claim(PodKey(namespace: parts[1], name: parts[2]))
         default:
             throw ConsoleError(
-                "\"\(text)\" is neither an address nor the name of a pod or node",
-                remedy: "write 10.0.0.7, fd00::7, NETWORK/10.0.0.7, POD, NAMESPACE/POD or node/NAME")
+                "\"\(text)\" is neither an address nor the name of a pod, node or claim",
+                remedy: "write 10.0.0.7, fd00::7, NETWORK/10.0.0.7, POD, NAMESPACE/POD, node/NAME or claim/NAME")
         }
     }
 
@@ -49,6 +55,7 @@ package enum HolderQuery: Hashable, Sendable {
         switch first {
         case "pod", "pods", "po": return .pod(PodKey(namespace: namespace, name: second))
         case "node", "nodes", "no": return .node(second)
+        case _ where claimWords.contains(first): return .claim(PodKey(namespace: namespace, name: second))
         case "ipallocation", "ipallocations", "ipa", "ipallocation.ipam.berth.dev", "ipallocations.ipam.berth.dev":
             guard let name = AllocationName(objectName: second) else {
                 throw ConsoleError("\"\(second)\" is not the name of an allocation")

@@ -27,14 +27,20 @@ extension ClusterReader {
                 found == nil ? try vacancies(of: name.address, network: name.network, pools: pools) : []
             return try report(found.map { [$0] } ?? [], pools, systemNamespace, wallClock, vacancies: vacancies)
         case .pod(let key):
-            return try holders(ofPod: key, systemNamespace, wallClock)
+            let pod = try holders(ofPod: key, systemNamespace, wallClock)
+            guard pod.holders.isEmpty else { return pod }
+            return try holders(ofClaim: key, systemNamespace, wallClock) ?? pod
         case .node(let name):
             return try holders(onNode: name, systemNamespace, wallClock)
+        case .claim(let key):
+            return try holders(ofClaim: key, systemNamespace, wallClock)
+                ?? HolderReport([], notes: ["there is no IPClaim \(key)"], wallClock: wallClock)
         case .name(let key):
             let pod = try holders(ofPod: key, systemNamespace, wallClock)
             if !pod.holders.isEmpty { return pod }
             let node = try holders(onNode: key.name, systemNamespace, wallClock)
             if !node.holders.isEmpty { return node }
+            if let claim = try holders(ofClaim: key, systemNamespace, wallClock) { return claim }
             return HolderReport([], notes: pod.notes + node.notes, wallClock: wallClock)
         }
     }
@@ -78,6 +84,19 @@ extension ClusterReader {
                 wallClock: wallClock)
         }
         return try report(found.map { .entry($0) }, try pools(), systemNamespace, wallClock)
+    }
+
+    /// Nil where there is no such claim.
+    private func holders(
+        ofClaim key: PodKey, _ systemNamespace: String, _ wallClock: Int64
+    ) throws -> HolderReport? {
+        guard let claim = try claim(key) else { return nil }
+        let found = try ledger("\(LabelKey.claim)=\(LabelValue.fitting(claim.metadata.uid))").entries.filter {
+            $0.claim?.uid == claim.metadata.uid
+        }
+        var report = try report(found.map { .entry($0) }, try pools(), systemNamespace, wallClock)
+        report.claims = [ClaimSummary(claim, found.map(\.record))]
+        return report
     }
 
     /// - Parameter pods: What was read of pods already.

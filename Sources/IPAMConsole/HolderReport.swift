@@ -154,6 +154,8 @@ package struct Vacancy: Hashable, Sendable {
 /// What `who` shows.
 package struct HolderReport: Hashable, Sendable, Report {
     package var holders: [Holder]
+    /// The IPClaims that were asked for; what is kept for them are the holders.
+    package var claims: [ClaimSummary] = []
     package var vacancies: [Vacancy]
     /// Whole sentences, of what was asked for and not found, or cannot be read.
     package var notes: [String]
@@ -172,8 +174,8 @@ package struct HolderReport: Hashable, Sendable, Report {
     }
 
     package func text(_ style: Style, isWide: Bool) -> String {
-        var text = ""
-        if holders.count == 1, let holder = holders.first, !isWide {
+        var text = claims.map { $0.text(style) }.joined()
+        if holders.count == 1, claims.isEmpty, let holder = holders.first, !isWide {
             text += detail(holder, style)
         } else if !holders.isEmpty {
             text += table(style, isWide)
@@ -253,6 +255,7 @@ package struct HolderReport: Hashable, Sendable, Report {
 
     package var json: JSON {
         var json: JSON = ["holders": .array(holders.map(\.json))]
+        if !claims.isEmpty { json["claims"] = .array(claims.map(\.json)) }
         if !vacancies.isEmpty { json["free"] = .array(vacancies.map(\.json)) }
         if !notes.isEmpty { json["notes"] = .strings(notes) }
         return json

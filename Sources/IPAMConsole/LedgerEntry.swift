@@ -138,7 +138,7 @@ extension ClusterReader {
     package func taken(network: String) throws -> [(address: IPAddress, state: AllocationState?)] {
         let selector =
             network.isEmpty ? "!\(LabelKey.network)" : "\(LabelKey.network)=\(LabelValue.fitting(network))"
-        return try list(.ipAllocations, options: ListOptions(labelSelector: selector, metadataOnly: true)) { json in
+        return try list(.ipAllocations, options: ListOptions(labelSelector: selector, form: .metadata)) { json in
             let metadata = json["metadata"]
             guard let name = metadata?["name"]?.string.flatMap({ AllocationName(objectName: $0) }),
                 name.network == network

@@ -7,6 +7,9 @@ package import JSONText
 
 /// A network configuration that asks Berth for addresses, and where it was found.
 package struct NetworkSource: Hashable, Sendable {
+    /// The interface of the cluster's own network.
+    package static let firstInterface = "eth0"
+
     /// A whole phrase: `configuration blue.conf`, `NetworkAttachmentDefinition shop/blue (interface net1)`.
     package var title: String
     package var demand: PoolDemand
@@ -23,7 +26,7 @@ package struct NetworkSource: Hashable, Sendable {
     package var requested: [IPAddress]
 
     package init(
-        title: String, demand: PoolDemand, families: [IPFamily]? = nil, interface: String = "eth0",
+        title: String, demand: PoolDemand, families: [IPFamily]? = nil, interface: String = firstInterface,
         network: String = "", master: String? = nil, staticAddresses: [StaticAddress] = [], requested: [IPAddress] = []
     ) {
         self.title = title
@@ -64,7 +67,8 @@ package struct NetworkSource: Hashable, Sendable {
     ///   - interface: The one in the pod that it is for.
     ///   - requested: What the pod asks for; it counts before what the configuration says.
     package static func read(
-        _ json: JSON, title: String, name: String? = nil, interface: String = "eth0", requested: [IPAddress] = []
+        _ json: JSON, title: String, name: String? = nil, interface: String = firstInterface,
+        requested: [IPAddress] = []
     ) throws(ConsoleError) -> Reading {
         var plugin = json
         if let plugins = json["plugins"]?.array {

@@ -42,6 +42,26 @@ extension ClusterReader {
         }
     }
 
+    /// One sentence for each that some pool does not obey yet, or that nobody compiles. None where the server knows no such
+    /// kind, or shows them to others only.
+    func unenforcedReservations() throws -> [String] {
+        do throws(APIError) {
+            let items = try perform(.list(.ipReservations))["items"]?.array ?? []
+            return items.compactMap { try? IPReservation($0) }.sorted { $0.metadata.name < $1.metadata.name }.compactMap
+            {
+                reservation in
+                guard let reason = EnforcementGap(reservation) else { return nil }
+                let condition = reservation.status?.conditions.first { $0.type == ReservationCensus.enforced }
+                let message = condition.map { ": \($0.message)" } ?? ""
+                return "IPReservation \(reservation.metadata.name) is not in force everywhere (\(reason.rawValue))"
+                    + message
+            }
+        } catch {
+            guard error.isUnserved || error.isForbidden else { throw ConsoleError(error) }
+            return []
+        }
+    }
+
     /// The pools with what is reserved in force.
     package func ruledPools() throws -> [PoolEntry] {
         let pools = try pools()

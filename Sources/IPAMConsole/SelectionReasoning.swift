@@ -20,11 +20,14 @@ package struct ConsideredPool: Hashable, Sendable {
     package var verdict: Verdict
     /// Half a sentence.
     package var reason: String
+    /// What the pod's node has of it; nil for a pool that is not sliced into blocks, and for a pod without a node.
+    package var share: NodeShare?
 
-    package init(_ name: String, _ verdict: Verdict, _ reason: String) {
+    package init(_ name: String, _ verdict: Verdict, _ reason: String, share: NodeShare? = nil) {
         self.name = name
         self.verdict = verdict
         self.reason = reason
+        self.share = share
     }
 }
 
@@ -35,6 +38,8 @@ package struct SlotReasoning: Hashable, Sendable {
         case address(IPAddress, pool: String, isOnly: Bool)
         /// Nothing is free; an address in cooldown is taken over.
         case takeOver(IPAddress, pool: String)
+        /// An IPClaim keeps it for the pod.
+        case kept(IPAddress, pool: String, claim: PodKey)
         case refused(String)
     }
 
@@ -65,10 +70,16 @@ package struct SelectionReasoning: Hashable, Sendable {
         package var pools: [String: PoolEntry]
         /// What is taken in each network.
         package var taken: [String: [IPAddress: AllocationState?]]
+        /// Every block there is.
+        package var blocks: [ValidatedBlock]
+        /// As the node says it; nil where it does not.
+        package var machineID: String?
+        package var claim: ClaimFinding
 
         package init(
             request: PoolRequest, facts: SelectionFacts, staticAddresses: [StaticAddress] = [],
-            requested: [IPAddress] = [], pools: [String: PoolEntry], taken: [String: [IPAddress: AllocationState?]]
+            requested: [IPAddress] = [], pools: [String: PoolEntry], taken: [String: [IPAddress: AllocationState?]],
+            blocks: [ValidatedBlock] = [], machineID: String? = nil, claim: ClaimFinding = ClaimFinding()
         ) {
             self.request = request
             self.facts = facts
@@ -76,6 +87,9 @@ package struct SelectionReasoning: Hashable, Sendable {
             self.requested = requested
             self.pools = pools
             self.taken = taken
+            self.blocks = blocks
+            self.machineID = machineID
+            self.claim = claim
         }
     }
 
@@ -92,26 +106,24 @@ package struct SelectionReasoning: Hashable, Sendable {
 
     package init(_ input: Input, using generator: inout some RandomNumberGenerator) {
         slots = []
-        var groups = Self.groups(input.staticAddresses, input.pools)
-        var problem: SelectionError?
-        if case .inline(let elements) = input.request.pools {
-            groups = Self.groups(elements, input.pools) + groups
-        } else {
-            let selection = PoolSelection(
-                input.request.list, input.request, pools: input.pools.mapValues(\.validated), facts: input.facts)
-            groups = Self.groups(selection) + groups
-            problem = selection.problem
-        }
+        let (groups, problem) = Self.groups(input, using: &generator)
         let fatal = groups.flatMap(\.candidates).filter { $0.pool == nil && $0.isNamed }.map(\.text)
-        if problem != nil || !fatal.isEmpty {
+        var ending = problem.map { "\($0)" } ?? (fatal.isEmpty ? nil : fatal.joined(separator: "; "))
+        ending = ending ?? input.claim.obstacle
+        guard ending == nil else {
             slots = groups.map(Self.ended)
-            refusal = problem.map { "\($0)" } ?? fatal.joined(separator: "; ")
+            refusal = ending
             return
         }
-        do throws(SlotPlanError) {
-            let plans = try Self.plans(groups, input.requested)
-            for (group, plan) in zip(groups, plans) {
-                slots.append(Self.reasoning(group, plan, input.taken, using: &generator))
+        do {
+            var plans = try Self.plans(groups, input.requested)
+            if let claim = input.claim.planned {
+                plans = try SlotPlan.serving(claim, plans, requested: input.requested, wishes: input.claim.wishes)
+            }
+            let kept = Self.kept(input.claim, plans)
+            for (index, (group, plan)) in zip(groups, plans).enumerated() {
+                slots.append(
+                    Self.reasoning(group, plan, input.claim, kept: kept[index], input.taken, using: &generator))
             }
         } catch {
             slots = groups.map(Self.ended)
@@ -124,6 +136,38 @@ package struct SelectionReasoning: Hashable, Sendable {
         refusal = refusals.isEmpty ? nil : refusals.joined(separator: "; ")
     }
 
+    /// The pools that decide whether the pod has an IPClaim. Empty where nobody is served.
+    package static func servingPools(
+        _ input: Input, using generator: inout some RandomNumberGenerator
+    ) -> [ValidatedPool] {
+        let (groups, problem) = groups(input, using: &generator)
+        guard problem == nil else { return [] }
+        return groups.filter { $0.exact == nil }.flatMap { group in
+            SlotPlan(
+                usable: group.candidates.filter { $0.exclusion == nil }.compactMap(\.pool), closed: []
+            ).pools
+        }
+    }
+
+    /// What the slots take of what is kept: those that must have a certain address first, as the plugin does.
+    private static func kept(_ finding: ClaimFinding, _ plans: [SlotPlan]) -> [Int: IPAllocation.Spec] {
+        var rest = finding.kept
+        var kept: [Int: IPAllocation.Spec] = [:]
+        for isExact in [true, false] {
+            for (index, plan) in plans.enumerated()
+            where kept[index] == nil && (plan.exact != nil) == isExact && !plan.isStatic {
+                let found = rest.firstIndex { spec in
+                    (plan.exact == nil || plan.exact == spec.address)
+                        && plan.pools.contains {
+                            $0.name == spec.pool && $0.network == spec.network && $0.usable.contains(spec.address)
+                        }
+                }
+                if let found { kept[index] = rest.remove(at: found) }
+            }
+        }
+        return kept
+    }
+
     // MARK: Which pools, in which order
 
     private struct Candidate {
@@ -133,7 +177,12 @@ package struct SelectionReasoning: Hashable, Sendable {
         /// Why it is out: a predicate. Nil where it may serve.
         var exclusion: String?
         var isNamed = true
+        var share: NodeShare?
 
+        /// What the node may use of it, in order.
+        var alternatives: [ValidatedPool] {
+            share.map { $0.isUsable ? $0.own : $0.own + $0.more } ?? pool.map { [$0] } ?? []
+        }
         var text: String { "IPPool \"\(name)\" \(exclusion ?? "would serve")" }
     }
 
@@ -142,6 +191,33 @@ package struct SelectionReasoning: Hashable, Sendable {
         var title: String
         var candidates: [Candidate]
         var exact: IPAddress?
+    }
+
+    private static func groups(
+        _ input: Input, using generator: inout some RandomNumberGenerator
+    ) -> ([Group], problem: SelectionError?) {
+        var groups: [Group]
+        var problem: SelectionError?
+        if case .inline(let elements) = input.request.pools {
+            groups = Self.groups(elements, input.pools)
+        } else {
+            let selection = PoolSelection(
+                input.request.list, input.request, pools: input.pools.mapValues(\.validated), facts: input.facts)
+            groups = Self.groups(selection)
+            problem = selection.problem
+        }
+        for group in groups.indices {
+            for index in groups[group].candidates.indices {
+                let candidate = groups[group].candidates[index]
+                guard candidate.exclusion == nil, let pool = candidate.pool, pool.nodeBlocks != nil,
+                    !input.facts.node.isEmpty
+                else { continue }
+                groups[group].candidates[index].share = NodeShare(
+                    pool, input.blocks, node: input.facts.node, machineID: input.machineID,
+                    taken: input.taken[pool.network] ?? [:], using: &generator)
+            }
+        }
+        return (groups + Self.groups(input.staticAddresses, input.pools), problem)
     }
 
     private static func groups(_ selection: PoolSelection) -> [Group] {
@@ -188,7 +264,7 @@ package struct SelectionReasoning: Hashable, Sendable {
     /// - Throws: When a slot has no pool, or a requested address has no slot.
     private static func plans(_ groups: [Group], _ requested: [IPAddress]) throws(SlotPlanError) -> [SlotPlan] {
         func plan(_ group: Group) throws(SlotPlanError) -> SlotPlan {
-            let open = group.candidates.filter { $0.exclusion == nil }.compactMap(\.pool)
+            let open = group.candidates.filter { $0.exclusion == nil }.flatMap(\.alternatives)
             guard !open.isEmpty else { throw .noUsablePool(reasons: group.candidates.map(\.text)) }
             return SlotPlan(usable: open, closed: [])
         }
@@ -197,7 +273,9 @@ package struct SelectionReasoning: Hashable, Sendable {
         plans = try SlotPlan.assign(requested, to: plans)
         for group in groups {
             guard let exact = group.exact else { continue }
-            plans += try SlotPlan.assign([exact], to: [plan(group)])
+            var fixed = try plan(group)
+            fixed.isStatic = true
+            plans += try SlotPlan.assign([exact], to: [fixed])
         }
         return plans
     }
@@ -217,197 +295,66 @@ package struct SelectionReasoning: Hashable, Sendable {
     // MARK: Which address
 
     private static func reasoning(
-        _ group: Group, _ plan: SlotPlan, _ taken: [String: [IPAddress: AllocationState?]],
-        using generator: inout some RandomNumberGenerator
+        _ group: Group, _ plan: SlotPlan, _ claim: ClaimFinding, kept: IPAllocation.Spec?,
+        _ taken: [String: [IPAddress: AllocationState?]], using generator: inout some RandomNumberGenerator
     ) -> SlotReasoning {
         var considered: [ConsideredPool] = []
         var outcome: SlotReasoning.Outcome?
         var cooling: (address: IPAddress, pool: String)?
+        if let kept { outcome = .kept(kept.address, pool: kept.pool, claim: claim.key) }
         for candidate in group.candidates {
             if let exclusion = candidate.exclusion {
                 considered.append(ConsideredPool(candidate.name, .skipped, exclusion))
                 continue
             }
             guard let pool = candidate.pool else { continue }
-            if pool.purpose == nil, plan.pools.contains(where: { $0.purpose != nil }) {
-                considered.append(ConsideredPool(pool.name, .skipped, "has nothing reserved for the pod's purpose"))
-                continue
+            func add(_ verdict: ConsideredPool.Verdict, _ reason: String) {
+                considered.append(ConsideredPool(pool.name, verdict, reason, share: candidate.share))
             }
-            if let exact = plan.exact, !pool.usable.contains(exact) {
-                considered.append(ConsideredPool(pool.name, .skipped, "cannot give the requested \(exact)"))
-                continue
+            if let lack = lack(of: candidate, plan, claim) {
+                add(.skipped, lack)
+            } else if let kept {
+                let isHere = kept.pool == pool.name
+                let place = isHere ? "" : " of another pool"
+                add(isHere ? .chosen : .notNeeded, "\(kept.address)\(place) is kept for the pod")
+            } else if outcome != nil {
+                add(.notNeeded, "an earlier pool serves")
+            } else {
+                let attempt = Attempt(
+                    pool, candidate.share, taken[pool.network] ?? [:], exact: plan.exact, earlier: cooling != nil,
+                    using: &generator)
+                if let address = attempt.address {
+                    outcome = .address(address, pool: pool.name, isOnly: attempt.isOnly)
+                } else if cooling == nil, let address = attempt.cooling {
+                    cooling = (address, pool.name)
+                }
+                add(outcome == nil ? .skipped : .chosen, attempt.reason)
+                if attempt.endsSearch, let cooling { outcome = .takeOver(cooling.address, pool: cooling.pool) }
             }
-            if outcome != nil {
-                considered.append(ConsideredPool(pool.name, .notNeeded, "an earlier pool serves"))
-                continue
-            }
-            let attempt = Attempt(pool, taken[pool.network] ?? [:], exact: plan.exact, using: &generator)
-            if let address = attempt.address {
-                outcome = .address(address, pool: pool.name, isOnly: attempt.isOnly)
-            } else if cooling == nil, let address = attempt.cooling {
-                cooling = (address, pool.name)
-            }
-            considered.append(ConsideredPool(pool.name, outcome == nil ? .skipped : .chosen, attempt.reason))
         }
-        if outcome == nil, let cooling {
-            outcome = .takeOver(cooling.address, pool: cooling.pool)
-            if let index = considered.firstIndex(where: { $0.name == cooling.pool }) {
-                considered[index].verdict = .chosen
-            }
+        if outcome == nil, let cooling { outcome = .takeOver(cooling.address, pool: cooling.pool) }
+        if case .takeOver(_, let name) = outcome, let index = considered.firstIndex(where: { $0.name == name }) {
+            considered[index].verdict = .chosen
         }
         let refusal =
             plan.exact.map { "\($0) is taken" } ?? "every pool is exhausted; the runtime tries again"
         return SlotReasoning(title: group.title, considered: considered, outcome: outcome ?? .refused(refusal))
     }
 
-    /// The search in one pool, as the plugin makes it: by the hint of the pool's status, and by a list when that is wrong.
-    private struct Attempt {
-        var address: IPAddress?
-        var isOnly = false
-        /// What could be taken over.
-        var cooling: IPAddress?
-        var reason: String
-
-        init(
-            _ pool: ValidatedPool, _ taken: [IPAddress: AllocationState?], exact: IPAddress?,
-            using generator: inout some RandomNumberGenerator
-        ) {
-            let inside = taken.filter { pool.usable.contains($0.key) }
-            let scan = PoolScan(
-                pool: pool, allocations: inside.map { (address: $0.key, state: $0.value) }, using: &generator)
-            reason = Self.figures(pool, scan)
-            if let exact {
-                isOnly = true
-                guard let state = taken[exact] else {
-                    address = exact
-                    reason = "the requested address is free"
-                    return
-                }
-                if state == .cooling { cooling = exact }
-                reason = "the requested address is \(state?.rawValue.lowercased() ?? "taken")"
-                return
-            }
-            var source = CandidateSource(pool: pool)
-            var refused = 0
-            search: while true {
-                switch source.next(using: &generator) {
-                case .address(let candidate):
-                    guard taken[candidate] != nil else {
-                        address = candidate
-                        break search
-                    }
-                    source.strike(candidate)
-                    refused += 1
-                case .needsScan: source.learn(scan)
-                case .exhausted: break search
-                }
-            }
-            isOnly = pool.strategy == .sequential || scan.freeCount == 1
-            cooling = source.coolingAddresses.first ?? scan.cooling.first
-            // Without a status it draws blindly, and that is no fault.
-            if refused > 0, pool.occupancy != nil {
-                reason += "; its status is stale: \(Figures.count(refused, "create")) would be refused first"
-            }
-            if address == nil, scan.freeCount > 0 {
-                reason = "its status says that nothing is free, though \(scan.freeCount) addresses are: it is stale"
-            }
+    /// Why a pool that is for the pod is no alternative all the same: a predicate.
+    private static func lack(of candidate: Candidate, _ plan: SlotPlan, _ finding: ClaimFinding) -> String? {
+        let alternatives = candidate.alternatives
+        if candidate.pool?.purpose == nil, plan.pools.contains(where: { $0.purpose != nil }) {
+            return "has nothing reserved for the pod's purpose"
         }
-
-        private static func figures(_ pool: ValidatedPool, _ scan: PoolScan) -> String {
-            let what = pool.purpose.map { "addresses reserved for the purpose \"\($0)\"" } ?? "addresses"
-            let more = pool.reservedCount > 0 ? "; \(pool.reservedCount) more are reserved" : ""
-            let capacity = pool.usable.count
-            guard scan.freeCount == 0 else { return "\(scan.freeCount) of \(capacity) \(what) are free\(more)" }
-            let counts = scan.counts
-            return
-                "none of \(capacity) \(what) is free\(more): \(counts.allocated) allocated, \(counts.cooling) cooling,"
-                + " \(counts.held) held"
+        if !plan.isStatic, let claim = finding.claim, !claim.spec.pools.isEmpty,
+            !claim.spec.pools.contains(candidate.name)
+        {
+            return "is none of those that IPClaim \(finding.key) names (spec.pools)"
         }
-    }
-}
-
-// MARK: - Output
-
-extension SelectionReasoning {
-    func text(_ style: Style) -> String {
-        var text = ""
-        for slot in slots {
-            text += "  \(style.apply(.bold, to: slot.title))\n"
-            let width = slot.considered.map(\.name.count).max() ?? 0
-            for (index, pool) in slot.considered.enumerated() {
-                let padding = String(repeating: " ", count: width - pool.name.count)
-                let verdict = style.apply(pool.verdict.tint, to: pool.verdict.text)
-                text += "    \(index + 1). \(pool.name)\(padding)   \(verdict): \(pool.reason)\n"
-            }
-            text += "    → \(slot.outcome.text(style))\n"
+        if let exact = plan.exact, !alternatives.contains(where: { $0.usable.contains(exact) }) {
+            return "cannot give the requested \(exact)"
         }
-        return text
-    }
-
-    var json: JSON {
-        var json: JSON = [
-            "slots": .array(
-                slots.map { slot in
-                    [
-                        "title": .string(slot.title),
-                        "considered": .array(
-                            slot.considered.map {
-                                [
-                                    "pool": .string($0.name), "verdict": .string($0.verdict.rawValue),
-                                    "reason": .string($0.reason),
-                                ]
-                            }),
-                        "outcome": slot.outcome.json,
-                    ]
-                })
-        ]
-        json["refusal"] = refusal.map { .string($0) }
-        return json
-    }
-}
-
-extension ConsideredPool.Verdict {
-    fileprivate var text: String {
-        switch self {
-        case .chosen: "chosen"
-        case .skipped: "skipped"
-        case .notNeeded: "not needed"
-        case .fatal: "in the way"
-        }
-    }
-
-    fileprivate var tint: Tint? {
-        switch self {
-        case .chosen: .green
-        case .skipped: .yellow
-        case .notNeeded: .dim
-        case .fatal: .red
-        }
-    }
-}
-
-extension SlotReasoning.Outcome {
-    fileprivate func text(_ style: Style) -> String {
-        switch self {
-        case .address(let address, let pool, isOnly: true): "\(style.apply(.green, to: "\(address)")) of \(pool)"
-        case .address(let address, let pool, isOnly: false):
-            "one of \(pool) at random, for example \(style.apply(.green, to: "\(address)"))"
-        case .takeOver(let address, let pool):
-            "\(style.apply(.yellow, to: "\(address)")) of \(pool), out of its cooldown, for nothing else is free"
-        case .refused(let reason): "\(style.apply(.red, to: "nothing")): \(reason)"
-        }
-    }
-
-    fileprivate var json: JSON {
-        switch self {
-        case .address(let address, let pool, let isOnly):
-            [
-                "result": "Address", "address": .string("\(address)"), "pool": .string(pool),
-                "example": .bool(!isOnly),
-            ]
-        case .takeOver(let address, let pool):
-            ["result": "TakeOver", "address": .string("\(address)"), "pool": .string(pool)]
-        case .refused(let reason): ["result": "Refused", "message": .string(reason)]
-        }
+        return nil
     }
 }

@@ -22,19 +22,42 @@ extension ClusterReader {
         let fenced = try list(
             .ipAllocations,
             options: ListOptions(
-                labelSelector: "\(LabelKey.state)=\(AllocationState.fenced.rawValue)", metadataOnly: true)
+                labelSelector: "\(LabelKey.state)=\(AllocationState.fenced.rawValue)", form: .metadata)
         ) { $0["metadata"]?["labels"]?[LabelKey.pool]?.string }
         let names = Set(entries.map { LabelValue.fitting($0.name) })
+        let isSliced = entries.contains { $0.pool.spec.nodeBlocks != nil }
         return StatusReport(
-            pools, fenced: poolNames.isEmpty ? fenced.count : fenced.count { names.contains($0) },
-            others: controllerProblems(namespace: systemNamespace))
+            pools, blocks: isSliced ? try blocks() : [], claims: poolNames.isEmpty ? claimSection() : nil,
+            fenced: poolNames.isEmpty ? fenced.count : fenced.count { names.contains($0) },
+            others: controllerProblems(namespace: systemNamespace)
+                + (poolNames.isEmpty ? try reservationProblems() : []))
+    }
+
+    /// Who may not read claims is told nothing of them.
+    private func claimSection() -> ClaimSection? {
+        guard let claims = try? claims() else { return nil }
+        guard !claims.isEmpty else { return ClaimSection([], states: [:]) }
+        let options = ListOptions(labelSelector: LabelKey.claim, form: .metadata)
+        let kept = try? list(.ipAllocations, options: options) { json -> (String, AllocationState)? in
+            let labels = json["metadata"]?["labels"]
+            guard let uid = labels?[LabelKey.claim]?.string else { return nil }
+            // A missing label counts as the state that takes the address.
+            return (uid, labels?[LabelKey.state]?.string.flatMap { AllocationState(rawValue: $0) } ?? .bound)
+        }
+        return ClaimSection(claims, states: Dictionary(grouping: kept ?? [], by: \.0).mapValues { $0.map(\.1) })
+    }
+
+    private func reservationProblems() throws -> [String] {
+        let unenforced = try unenforcedReservations()
+        let rest = unenforced.count - 5
+        return unenforced.prefix(5) + (rest > 0 ? ["\(Figures.count(rest, "more IPReservation")) not enforced"] : [])
     }
 
     private func figures(of pool: ValidatedPool) throws -> PoolFigures {
         if let figures = PoolFigures(statusOf: pool) { return figures }
         let selector = "\(LabelKey.pool)=\(LabelValue.fitting(pool.name))"
         let states = try list(
-            .ipAllocations, options: ListOptions(labelSelector: selector, metadataOnly: true)
+            .ipAllocations, options: ListOptions(labelSelector: selector, form: .metadata)
         ) { json -> AllocationState? in
             // A missing label counts as the state that takes the address.
             json["metadata"]?["labels"]?[LabelKey.state]?.string.flatMap { AllocationState(rawValue: $0) } ?? .bound

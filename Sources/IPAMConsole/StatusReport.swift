@@ -81,13 +81,23 @@ package struct StatusReport: Hashable, Sendable, Report {
     package private(set) var pools: [Pool]
     /// One sentence each.
     package private(set) var problems: [String]
+    /// Of pools that are sliced, in the order of their names.
+    package private(set) var blocks: [BlockSection]
+    /// Nil where single pools were asked for.
+    package private(set) var claims: ClaimSection?
 
     /// - Parameters:
     ///   - fenced: How many allocations are in the state Fenced.
     ///   - others: What is wrong beside the pools.
-    package init(_ pools: [Pool], fenced: Int = 0, others: [String] = []) {
+    package init(
+        _ pools: [Pool], blocks: [ValidatedBlock] = [], claims: ClaimSection? = nil, fenced: Int = 0,
+        others: [String] = []
+    ) {
         self.pools = pools.sorted(by: Self.comesFirst)
-        problems = self.pools.flatMap(Self.problems)
+        self.blocks = pools.compactMap(\.entry.valid).compactMap { BlockSection($0, blocks) }
+            .sorted { $0.pool < $1.pool }
+        self.claims = claims
+        problems = self.pools.flatMap(Self.problems) + self.blocks.compactMap(\.problem)
         let counted = self.pools.filter { $0.figures?.source == .counted }.map(\.entry.name).sorted()
         if !counted.isEmpty {
             let more = counted.count > 5 ? " and \(counted.count - 5) more" : ""
@@ -101,6 +111,7 @@ package struct StatusReport: Hashable, Sendable, Report {
                 "\(subject) fenced: the nodes do not report, and may still use them"
                     + " (kubectl get ipallocations -l \(LabelKey.state)=Fenced)")
         }
+        problems += claims?.problems ?? []
         problems += others
     }
 
@@ -134,6 +145,13 @@ package struct StatusReport: Hashable, Sendable, Report {
             default: break
             }
         }
+        if let quota = pool.entry.pool.spec.namespaceQuota, let used = pool.entry.pool.status?.namespacesAtQuota,
+            !used.isEmpty
+        {
+            let named = used.prefix(5).map { "\($0.namespace) (\($0.used))" }.joined(separator: ", ")
+            let more = used.count > 5 ? " and \(used.count - 5) more" : ""
+            problems.append("\(name): at their quota of \(quota) (spec.namespaceQuota) are \(named)\(more)")
+        }
         return problems
     }
 
@@ -154,6 +172,7 @@ package struct StatusReport: Hashable, Sendable, Report {
             }
             text = Table(columns, rows: pools.map { row($0, style, isWide) }).rendered(style)
         }
+        text += BlockSection.text(blocks, style, isWide: isWide) + (claims?.text ?? "")
         if !problems.isEmpty {
             text += "\n" + style.apply(.bold, to: "Problems:") + "\n"
             for problem in problems { text += "  " + style.apply(.yellow, to: "!") + " \(problem)\n" }
@@ -203,7 +222,10 @@ package struct StatusReport: Hashable, Sendable, Report {
     }
 
     package var json: JSON {
-        ["pools": .array(pools.map(Self.json)), "problems": .strings(problems)]
+        var json: JSON = ["pools": .array(pools.map(Self.json)), "problems": .strings(problems)]
+        if !blocks.isEmpty { json["nodeBlocks"] = .array(blocks.map(\.json)) }
+        json["claims"] = claims?.json
+        return json
     }
 
     private static func json(_ pool: Pool) -> JSON {

@@ -119,7 +119,7 @@ package struct WaitTarget: Hashable, Sendable, CustomStringConvertible {
         case .address(let address): (type, name) = (.ipAllocations, address.objectName)
         case .allocation(let allocation): (type, name) = (.ipAllocations, allocation.objectName)
         case .name: (type, name) = (.ipPools, text)
-        case .pod, .node: throw ConsoleError("\"\(text)\" is neither a pool nor an address")
+        case .pod, .node, .claim: throw ConsoleError("\"\(text)\" is neither a pool nor an address")
         }
     }
 

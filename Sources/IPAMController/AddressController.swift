@@ -212,8 +212,12 @@ package final class AddressController: Sendable {
         reclaiming.observe(view.allocations) { gate.isInTerm ? [.allocation($0.key.name)] : [] }
         reclaiming.observe(view.nodes) { delta in
             guard gate.isInTerm else { return [] }
-            // A Node's heartbeat changes nothing that matters here.
-            if case .changed(_, let old, let new) = delta, old.value == new.value, old.uid == new.uid { return [] }
+            // A Node's heartbeat changes nothing that matters here, nor do its labels.
+            if case .changed(_, let old, let new) = delta,
+                NodeFact(old.value, uid: old.uid) == NodeFact(new.value, uid: new.uid)
+            {
+                return []
+            }
             return view.allocations(onNode: delta.key.name).map { .allocation($0.name) }
         }
         for store in [view.pods, view.succeeded, view.failed] {

@@ -77,7 +77,7 @@ package final class BlockReconciler: Reconciler {
 
     private func delete(_ block: ValidatedBlock) async throws -> Requeue {
         let options = ListOptions(
-            labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(block.spec.pool))", metadataOnly: true)
+            labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(block.spec.pool))", form: .metadata)
         let list = try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
         let isEmpty = !list.items.contains { item in
             guard let name = item["metadata"]?["name"]?.string.flatMap({ AllocationName(objectName: $0) }) else {

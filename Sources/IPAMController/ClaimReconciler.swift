@@ -207,13 +207,18 @@ package final class ClaimReconciler: Reconciler {
     ) async throws -> (Condition, isSettled: Bool) {
         var problems: [(reason: String, message: String)] = []
         let own = Set(allocations.map(\.value.address))
+        let pools = view.validPools(purpose: claim.spec.purpose)
+        let missing = claim.spec.addresses.compactMap { IPAddress($0) }.filter { !own.contains($0) }
+        let labels =
+            missing.contains { ClaimWish.looksAtNamespace($0, of: claim, pools: pools) }
+            ? try await namespaceLabels(claim.namespace) : nil
         for text in claim.spec.addresses {
             guard let address = IPAddress(text) else {
                 problems.append(("Invalid", "\(text.debugDescription) is not an IP address"))
                 continue
             }
             guard !own.contains(address) else { continue }
-            switch ClaimWish(address, of: claim, pools: view.validPools) {
+            switch ClaimWish(address, of: claim, pools: pools, namespaceLabels: labels) {
             case .refused(let problem): problems.append(("NotInPool", problem))
             case .from(let pool):
                 if let problem = try await hold(address, of: pool, for: claim) {
@@ -229,6 +234,12 @@ package final class ClaimReconciler: Reconciler {
                 : problems.map(\.message).joined(separator: "; "),
             lastTransitionTime: writer.timestamp, observedGeneration: claim.metadata.generation)
         return (condition, problems.isEmpty)
+    }
+
+    /// Read when a wish depends on them, once for each time that a claim is looked at: nobody watches namespaces.
+    private func namespaceLabels(_ name: String) async throws -> [String: String] {
+        let json = try await writer.client.read(.namespaces, name: name, deadline: try writer.deadline())
+        return try json.map { try ObjectMetadata(try JSONFields($0)).labels } ?? [:]
     }
 
     private func hold(_ address: IPAddress, of pool: ValidatedPool, for claim: IPClaim) async throws -> String? {

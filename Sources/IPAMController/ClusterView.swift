@@ -128,6 +128,16 @@ package final class ClusterView: Sendable {
     /// Those that make sense.
     package var validBlocks: [ValidatedBlock] { blocks.objects.compactMap { try? ValidatedBlock($0.object.value) } }
 
+    // MARK: Nodes
+
+    /// What pools may select nodes by. Empty before the nodes were listed, and where one of them cannot be read.
+    package var nodeTraits: [NodeTraits] {
+        guard nodes.hasSynced, nodes.problems.isEmpty else { return [] }
+        return nodes.objects.map { key, object in
+            NodeTraits(name: key.name, labels: object.value.labels, addresses: object.value.addresses)
+        }
+    }
+
     // MARK: The ledger
 
     /// Lends the index, while nobody changes it. The body must be short.
@@ -137,6 +147,12 @@ package final class ClusterView: Sendable {
 
     /// The pools that make sense.
     package var validPools: [ValidatedPool] { derived.withLock { Array($0.pools.values) } }
+
+    /// The same as whoever names a purpose sees them; empty for none.
+    package func validPools(purpose: String) -> [ValidatedPool] {
+        guard !purpose.isEmpty else { return validPools }
+        return pools.objects.compactMap { try? ValidatedPool($0.object.value, purpose: purpose) }
+    }
 
     package func validPool(_ name: String) -> ValidatedPool? { derived.withLock { $0.pools[name] } }
 

@@ -19,11 +19,11 @@ package struct ControllerMetrics: Sendable {
 
     /// The names of what runs, as labels.
     package static let controllers = [
-        "reclaim", "cooldown", "status", "pools", "reservations", "blocks", "certificates",
+        "reclaim", "cooldown", "status", "pools", "reservations", "claims", "blocks", "certificates",
     ]
     static let stores = [
-        "allocations", "pools", "reservations", "blocks", "nodes", "pods", "succeeded", "failed", "agents", "secret",
-        "webhook",
+        "allocations", "pools", "reservations", "claims", "blocks", "nodes", "pods", "succeeded", "failed", "agents",
+        "statefulsets", "secret", "webhook",
     ]
     static let reasons = ReclaimReason.allCases.map(\.rawValue)
     /// From the suspicion on: the grace period is the least.
@@ -96,6 +96,7 @@ package struct ControllerMetrics: Sendable {
                 }
             }
         }
+        Self.collectObjects(in: registry, view)
         registry.collect(
             "berth_allocations_fenced", help: "Addresses whose node does not report and that are nobody's otherwise."
         ) {

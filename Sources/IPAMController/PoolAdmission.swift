@@ -29,17 +29,22 @@ package struct PoolAdmission: Sendable {
 
     private func decision(_ resource: String, old: JSON?, new: JSON?) -> PoolEdit.Decision {
         if resource == ResourceType.ipBlocks.plural {
-            return BlockEdit.decide(old: old, new: new, pools: view.validPools, blocks: view.validBlocks)
+            return BlockEdit.decide(
+                old: old, new: new, pools: view.validPools, blocks: view.validBlocks,
+                nodes: Set(view.nodes.keys.map(\.name)))
         }
         if resource == ResourceType.ipClaims.plural {
-            return ClaimEdit.decide(old: old, new: new, pools: view.validPools) {
+            let others = view.claims.objects.map(\.object.value)
+            let pools = view.validPools(purpose: new?["spec"]?["purpose"]?.string ?? "")
+            let purposes = Set(view.validReservations.compactMap(\.purpose))
+            return ClaimEdit.decide(old: old, new: new, pools: pools, others: others, purposes: purposes) {
                 view.allocations.value(ObjectKey(name: $0))
             }
         }
         guard resource == ResourceType.ipReservations.plural else {
-            let (pools, blocks) = (view.validPools, view.validBlocks)
+            let (pools, blocks, nodes) = (view.validPools, view.validBlocks, view.nodeTraits)
             return view.withIndex {
-                PoolEdit.decide(old: old, new: new, otherPools: pools, blocks: blocks, index: $0)
+                PoolEdit.decide(old: old, new: new, otherPools: pools, blocks: blocks, nodes: nodes, index: $0)
             }
         }
         let (pools, others) = (view.pools.objects.map(\.object.value), view.validReservations)

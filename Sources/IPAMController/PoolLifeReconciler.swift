@@ -81,7 +81,7 @@ package final class PoolLifeReconciler: Reconciler {
 
     private func isProvedUnused(_ name: String) async throws -> Bool {
         let options = ListOptions(
-            labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(name))", limit: 1, metadataOnly: true)
+            labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(name))", limit: 1, form: .metadata)
         return try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
             .items.isEmpty
     }

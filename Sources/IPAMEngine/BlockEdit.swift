@@ -8,8 +8,9 @@ import KubernetesCore
 /// Assumptions: what is known of pools and blocks may lag. What slips through is found by the plugin, before it claims
 /// anything from the block.
 package enum BlockEdit {
+    /// - Parameter nodes: The names of every node there is; empty where they are not known.
     package static func decide(
-        old: JSON?, new: JSON?, pools: [ValidatedPool], blocks: [ValidatedBlock]
+        old: JSON?, new: JSON?, pools: [ValidatedPool], blocks: [ValidatedBlock], nodes: Set<String> = []
     ) -> PoolEdit.Decision {
         guard let new, old?["spec"] != new["spec"] else { return .allowed() }
         do {
@@ -19,7 +20,11 @@ package enum BlockEdit {
                 return .refused(
                     "spec.cidr: \(block.reference) overlaps \(PoolCensus.list(others.map(\.reference)))")
             }
-            return check(block, pools.first { $0.name == block.spec.pool })
+            let decision = check(block, pools.first { $0.name == block.spec.pool })
+            guard case .allowed(let warnings) = decision, !nodes.isEmpty, !nodes.contains(block.spec.node) else {
+                return decision
+            }
+            return .allowed(warnings: warnings + ["spec.node: there is no node \"\(block.spec.node)\" at present"])
         } catch let error as PoolProblem {
             return .refused(error.description)
         } catch let error as JSONDecodingError {

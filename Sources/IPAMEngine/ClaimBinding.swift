@@ -138,11 +138,11 @@ package struct ClaimInventory: Hashable, Sendable {
     /// The first that another attachment still has.
     package private(set) var occupied: IPAllocation?
 
-    package init(_ allocations: [IPAllocation], of claim: ClaimReference, attachment: Attachment) {
+    package init(_ allocations: [IPAllocation], of claim: ClaimReference?, attachment: Attachment) {
         for allocation in allocations.sorted(by: { $0.metadata.name < $1.metadata.name }) {
             let spec = allocation.spec
             // Of another UID is another claim, of which nothing is inherited.
-            guard spec.claim?.uid == claim.uid, !allocation.metadata.isBeingDeleted else { continue }
+            guard let claim, spec.claim?.uid == claim.uid, !allocation.metadata.isBeingDeleted else { continue }
             switch spec.state {
             case .held, .cooling: kept.append(allocation)
             case .bound, .fenced:

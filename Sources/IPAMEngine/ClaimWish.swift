@@ -1,5 +1,6 @@
 package import IPAMAPI
 package import IPAddressing
+import KubernetesCore
 
 /// Where an address comes from that an IPClaim asks for.
 package enum ClaimWish: Hashable, Sendable {
@@ -7,18 +8,32 @@ package enum ClaimWish: Hashable, Sendable {
     /// The text says why no pool gives it to the claim.
     case refused(String)
 
+    /// Whether a pool that may give an address to the claim looks at labels of its namespace.
+    package static func looksAtNamespace(_ address: IPAddress, of claim: IPClaim, pools: [ValidatedPool]) -> Bool {
+        pools.contains { pool in
+            pool.selectors.namespaceSelector != nil && pool.usable.contains(address)
+                && (claim.spec.pools.isEmpty || claim.spec.pools.contains(pool.name))
+        }
+    }
+
     /// Of several pools of one network the first by name: an address is one allocation whichever it is of. Of several
     /// networks the claim must name the pool, for the same address on another wire is another one.
-    package init(_ address: IPAddress, of claim: IPClaim, pools: [ValidatedPool]) {
+    ///
+    /// - Parameter namespaceLabels: Nil where they are not known: pools that look at them are then taken to be for the
+    ///   claim's namespace, and the pod's ADD judges.
+    package init(
+        _ address: IPAddress, of claim: IPClaim, pools: [ValidatedPool], namespaceLabels: [String: String]? = nil
+    ) {
         let named = claim.spec.pools
         let candidates = pools.filter { named.isEmpty || named.contains($0.name) }.sorted { $0.name < $1.name }
         let giving = candidates.filter {
-            $0.refusal == nil && $0.usable.contains(address) && $0.mayKeep(forNamespace: claim.namespace)
+            $0.refusal == nil && $0.usable.contains(address)
+                && $0.namespaceProblem(claim.namespace, namespaceLabels) == nil
         }
         guard let pool = giving.first else {
             let near = candidates.filter { !named.isEmpty || $0.subnet.contains(address) }
             let reasons = near.prefix(5).map { pool in
-                "IPPool \"\(pool.name)\" (\(pool.subnet)) \(pool.refusal ?? pool.namespaceProblem(claim.namespace) ?? pool.reasonForLacking(address))"
+                "IPPool \"\(pool.name)\" (\(pool.subnet)) \(pool.refusal ?? pool.namespaceProblem(claim.namespace, namespaceLabels) ?? pool.reasonForLacking(address))"
             }
             let missing = named.filter { name in !pools.contains { $0.name == name } }.map {
                 "IPPool \"\($0)\" does not exist or is invalid"
@@ -40,14 +55,14 @@ package enum ClaimWish: Hashable, Sendable {
 }
 
 extension ValidatedPool {
-    /// Whether claims of a namespace may keep addresses that no pod has asked for yet. By labels of namespaces it is not
-    /// judged here, but when a pod claims.
-    fileprivate func mayKeep(forNamespace name: String) -> Bool { namespaceProblem(name) == nil }
-
-    fileprivate func namespaceProblem(_ name: String) -> String? {
+    /// Why claims of a namespace may not keep addresses of the pool: a predicate. Nil when they may.
+    fileprivate func namespaceProblem(_ name: String, _ labels: [String: String]?) -> String? {
         let namespaces = selectors.namespaces
-        guard !namespaces.isEmpty, !namespaces.contains(where: { $0.matches(name) }) else { return nil }
-        return
-            "is for namespaces \(namespaces.map(\.text).joined(separator: ", ")) (spec.namespaces), not for \"\(name)\""
+        if !namespaces.isEmpty, !namespaces.contains(where: { $0.matches(name) }) {
+            return
+                "is for namespaces \(namespaces.map(\.text).joined(separator: ", ")) (spec.namespaces), not for \"\(name)\""
+        }
+        guard let labels, let unmet = selectors.namespaceSelector?.unmet(by: labels) else { return nil }
+        return "is for namespaces with \(unmet) (spec.namespaceSelector), not for \"\(name)\""
     }
 }

@@ -1,3 +1,4 @@
+package import IPAddressing
 package import JSONText
 import KubernetesCore
 
@@ -30,8 +31,16 @@ package struct NodeMark: Hashable, Sendable {
     package let machineID: String
     package let isReady: Bool
     package let isOutOfService: Bool
+    /// What pools may select by.
+    package let labels: [String: String]
+    package let addresses: [IPAddress]
 
     package init(_ json: JSON) {
+        let fields = (try? JSONFields(json)).flatMap { try? $0.fields("metadata") }
+        labels = fields.flatMap { try? $0.stringMap("labels") } ?? [:]
+        addresses = (json["status"]?["addresses"]?.array ?? []).compactMap {
+            $0["address"]?.string.flatMap { IPAddress($0) }
+        }
         machineID = json["status"]?["nodeInfo"]?["machineID"]?.string ?? ""
         isReady =
             json["status"]?["conditions"]?.array?.contains {

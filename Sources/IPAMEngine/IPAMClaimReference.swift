@@ -1,5 +1,6 @@
 package import IPAMAPI
-import JSONText
+package import IPAddressing
+package import JSONText
 package import KubernetesCore
 
 /// A reference of a pod to an IPAMClaim of the Kubernetes network plumbing working group, for one interface.
@@ -53,5 +54,44 @@ package struct IPAMClaimDemand: Hashable, Sendable {
 
     package func claim(_ found: IPAMClaim) -> AutomaticClaim {
         AutomaticClaim(found, namespace: namespace, networkName: networkName)
+    }
+}
+
+/// Why a reference to an IPAMClaim cannot be followed: a sentence that names the pod, the element and the object.
+package enum IPAMClaimProblem: Error, Hashable, Sendable {
+    /// The object may come yet.
+    case wait(String)
+    /// What it says cannot be understood.
+    case refuse(String)
+}
+
+extension IPAMClaimDemand {
+    /// Where the kind is not served.
+    package var unserved: IPAMClaimProblem {
+        .wait("\(subject), and the API server does not serve \(ResourceType.ipamClaims.groupResource)")
+    }
+
+    private var subject: String { "\(reference.place) refers to IPAMClaim \"\(namespace)/\(reference.name)\"" }
+
+    /// The claim that stands for the IPAMClaim, and the addresses that the interface must get.
+    ///
+    /// - Parameter found: As the API server has it; nil: proven absent.
+    package func resolve(_ found: JSON?) throws(IPAMClaimProblem) -> (claim: AutomaticClaim, wishes: [IPAddress]) {
+        guard let found else { throw .wait("\(subject), which does not exist") }
+        let object: IPAMClaim
+        do throws(JSONDecodingError) {
+            object = try IPAMClaim(found)
+        } catch {
+            throw .refuse("\(subject), which cannot be understood: \(error)")
+        }
+        guard !object.metadata.isBeingDeleted else { throw .wait("\(subject), which is being deleted") }
+        var wishes: [IPAddress] = []
+        for text in object.wishes {
+            guard let address = IPAddress(IPAMClaim.address(text)) else {
+                throw .refuse("\(subject), whose \(text.debugDescription) is no address")
+            }
+            wishes.append(address)
+        }
+        return (claim(object), wishes)
     }
 }

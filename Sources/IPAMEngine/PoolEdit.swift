@@ -25,8 +25,10 @@ package enum PoolEdit {
     ///   - new: The IPPool as it shall be; nil when it is deleted.
     ///   - otherPools: May contain the pool itself.
     ///   - blocks: Of nodes, of this and of other pools.
+    ///   - nodes: Every node there is; empty where they are not known.
     package static func decide(
-        old: JSON?, new: JSON?, otherPools: [ValidatedPool], blocks: [ValidatedBlock] = [], index: LedgerIndex
+        old: JSON?, new: JSON?, otherPools: [ValidatedPool], blocks: [ValidatedBlock] = [], nodes: [NodeTraits] = [],
+        index: LedgerIndex
     ) -> Decision {
         guard let new else { return old.map { deletion(of: $0, index) } ?? .allowed() }
         if let old, old["spec"] == new["spec"] { return .allowed() }
@@ -36,7 +38,7 @@ package enum PoolEdit {
             let valid = try ValidatedPool(pool)
             if let old, let problem = reslicing(of: old, to: valid, blocks, index) { return .refused(problem) }
             if let old, let problem = drop(from: old, to: valid, index) { return .refused(problem) }
-            return .allowed(warnings: warnings(valid, otherPools))
+            return .allowed(warnings: warnings(valid, otherPools) + valid.selectors.warnings(nodes: nodes))
         } catch let error as JSONDecodingError {
             return .refused(error.description)
         } catch let error as PoolProblem {

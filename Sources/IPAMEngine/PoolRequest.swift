@@ -111,10 +111,17 @@ private struct AnnotationReader {
             .annotation("annotation \(key): \(text.debugDescription) of the \(isPod ? "pod" : "namespace"): \(problem)")
         }
 
-        /// The elements of a list that is joined by commas; empty ones are left out.
+        /// The elements of a list that is joined by commas; empty ones are left out. A comma in brackets joins numbers of
+        /// one pattern, as in `node[1-3,5]`.
         var elements: [String] {
-            text.split(separator: ",").map { $0.drop { $0.isWhitespace } }
-                .map { String($0.reversed().drop { $0.isWhitespace }.reversed()) }.filter { !$0.isEmpty }
+            var isInBrackets = false
+            return text.split { character in
+                if character == "[" { isInBrackets = true }
+                if character == "]" { isInBrackets = false }
+                return character == "," && !isInBrackets
+            }
+            .map { $0.drop { $0.isWhitespace } }
+            .map { String($0.reversed().drop { $0.isWhitespace }.reversed()) }.filter { !$0.isEmpty }
         }
     }
 

@@ -102,7 +102,7 @@ package struct PoolSelection: Hashable, Sendable {
             switch pools[name] {
             case nil: refuse(name, nil, list, "does not exist", "; `kubectl get ippools` lists those that do")
             case .failure(let problem): refuse(name, nil, list, "is invalid: \(problem)")
-            case .success(let pool) where !Self.mayPick(pool, list, request):
+            case .success(let pool) where !Self.mayPick(name, pool.selectors, list, request):
                 refuse(
                     name, pool, list, "may not be picked by annotations",
                     ": its spec.allowPodSelection is not true, and the network configuration does not list it")
@@ -134,7 +134,7 @@ package struct PoolSelection: Hashable, Sendable {
                 break
             case .success(let pool):
                 let exclusion =
-                    Self.mayPick(pool, list, request)
+                    Self.mayPick(name, pool.selectors, list, request)
                     ? nil : "may not be picked by annotations (spec.allowPodSelection)"
                 considered.append(Considered(name, pool, exclusion: exclusion, isNamed: false))
             }
@@ -143,15 +143,23 @@ package struct PoolSelection: Hashable, Sendable {
 
     private mutating func considerDefaults(_ pools: [String: Reading]) {
         let defaults = pools.values.compactMap { try? $0.get() }.filter { $0.selectors.isDefault && !$0.isInline }
-        considered = defaults.sorted { first, second in
-            let (one, other) = (first.selectors.specificity, second.selectors.specificity)
-            return one == other ? first.name < second.name : one > other
-        }.map { Considered($0.name, $0, isNamed: false) }
+        considered = defaults.sorted { Self.precedes(($0.name, $0.selectors), ($1.name, $1.selectors)) }
+            .map { Considered($0.name, $0, isNamed: false) }
     }
 
-    private static func mayPick(_ pool: ValidatedPool, _ list: PoolList, _ request: PoolRequest) -> Bool {
-        list.source == .configuration || pool.selectors.allowsPodSelection
-            || request.configured.contains { $0.matches(pool.name) }
+    /// The order of default pools: the more specific one first, then by name.
+    static func precedes(
+        _ first: (name: String, selectors: PoolSelectors), _ second: (name: String, selectors: PoolSelectors)
+    ) -> Bool {
+        let (one, other) = (first.selectors.specificity, second.selectors.specificity)
+        return one == other ? first.name < second.name : one > other
+    }
+
+    static func mayPick(
+        _ name: String, _ selectors: PoolSelectors, _ list: PoolList, _ request: PoolRequest
+    ) -> Bool {
+        list.source == .configuration || selectors.allowsPodSelection
+            || request.configured.contains { $0.matches(name) }
     }
 
     // MARK: Whom they serve

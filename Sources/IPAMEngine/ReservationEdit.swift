@@ -39,6 +39,9 @@ package enum ReservationEdit {
         let missing = valid.pools.subtracting(pools.map(\.metadata.name)).sorted()
         if !missing.isEmpty { warnings.append("there is no IPPool \(PoolCensus.list(missing.map { "\"\($0)\"" }))") }
         let status = ReservationCensus.status(of: reservation, pools: pools, index: index, now: "")
+        if missing.isEmpty, status.conditions.contains(where: { $0.reason == "NoPool" }) {
+            warnings.append("no IPPool has an address of it at present: it reserves nothing")
+        }
         if let count = status.holderCount, count > 0 {
             let names = status.holders.prefix(PoolCensus.maximumNamed).map { holder in
                 holder.allocation + (holder.pod.map { " (\($0))" } ?? "")

@@ -107,7 +107,7 @@ extension PoolSelectors {
         return nil
     }
 
-    private func nodeMismatch(_ facts: SelectionFacts) -> String? {
+    func nodeMismatch(_ facts: SelectionFacts) -> String? {
         if !nodes.isEmpty, !nodes.contains(where: { $0.matches(facts.node) }) {
             return "is for nodes \(Self.list(nodes)) (spec.nodes), this one is \"\(facts.node)\""
         }

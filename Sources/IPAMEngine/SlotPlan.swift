@@ -28,16 +28,21 @@ package struct StaticAddress: Hashable, Sendable {
 package struct SlotPlan: Hashable, Sendable {
     package var pools: [ValidatedPool]
     package var exact: IPAddress?
+    /// Pools whose turn comes when those before them are used up. Until then nothing is chosen from them, but an address
+    /// that is asked for or kept may be theirs.
+    package var deferred: [ValidatedPool]
     /// Pools of the slot that take no new claims. What is held of them stays held.
     package var closed: [ValidatedPool]
     /// The address is that of every attachment of the network: no IPClaim keeps it.
     package var isStatic: Bool
 
     package init(
-        pools: [ValidatedPool], exact: IPAddress? = nil, closed: [ValidatedPool] = [], isStatic: Bool = false
+        pools: [ValidatedPool], exact: IPAddress? = nil, deferred: [ValidatedPool] = [], closed: [ValidatedPool] = [],
+        isStatic: Bool = false
     ) {
         self.pools = pools
         self.exact = exact
+        self.deferred = deferred
         self.closed = closed
         self.isStatic = isStatic
     }
@@ -60,6 +65,9 @@ package enum SlotPlanError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension SlotPlan {
+    /// Those that may give a certain address.
+    private var givers: [ValidatedPool] { pools + deferred }
+
     /// One slot from alternatives, in their order. A pool that takes no new claims is passed over; one of which all is
     /// reserved is not, for it is exhausted like any other that is full.
     package static func slot(from pools: [ValidatedPool]) throws(SlotPlanError) -> SlotPlan {
@@ -86,7 +94,7 @@ extension SlotPlan {
     /// its place, so an address without a slot is an error.
     package static func assign(_ requested: [IPAddress], to slots: [SlotPlan]) throws(SlotPlanError) -> [SlotPlan] {
         let fitting = requested.map { address in
-            slots.indices.filter { index in slots[index].pools.contains { $0.usable.contains(address) } }
+            slots.indices.filter { index in slots[index].givers.contains { $0.usable.contains(address) } }
         }
         // Slot to requested address.
         var places: [Int: Int] = slots.enumerated().reduce(into: [:]) { places, slot in
@@ -103,7 +111,8 @@ extension SlotPlan {
         }
         var assigned = slots
         for (slot, index) in places where index >= 0 {
-            assigned[slot].pools.removeAll { !$0.usable.contains(requested[index]) }
+            assigned[slot].pools = slots[slot].givers.filter { $0.usable.contains(requested[index]) }
+            assigned[slot].deferred = []
             assigned[slot].exact = requested[index]
         }
         return assigned
@@ -134,7 +143,7 @@ extension SlotPlan {
     }
 
     private static func outside(_ address: IPAddress, _ slots: [SlotPlan]) -> String {
-        let pools = slots.flatMap(\.pools)
+        let pools = slots.flatMap(\.givers)
         guard !pools.isEmpty else { return "there is no pool to take it from" }
         return pools.map { "IPPool \"\($0.name)\" (\($0.subnet)) \($0.reasonForLacking(address))" }
             .joined(separator: "; ")

@@ -23,55 +23,27 @@ struct ClaimSlot: Sendable {
     /// than a main plugin needs between the IPAM DEL and the removal of the link.
     static let takeOverWait: Duration = .seconds(2)
 
-    struct Candidate: Hashable, Sendable {
-        var source: Int
-        var address: IPAddress
-    }
-
-    enum State: Sendable {
-        case choosing
-        /// About to create, or waiting for the answer. `mayExist`: an earlier create of this name is not settled.
-        case creating(Candidate, mayExist: Bool)
-        /// Reading who holds the name.
-        case reading(Candidate, mayBeOurs: Bool)
-        /// Waiting until the cooling allocation may be taken over.
-        case cooling(Candidate, IPAllocation, until: Moment)
-        case takingOver(Candidate, IPAllocation)
-        case needsScan(source: Int, PoolScanner.Scope)
-        case held(HeldAddress)
-        case failed(LedgerError)
-    }
-
-    enum Step: Sendable {
-        case send(APIRequest)
-        case wait(until: Moment)
-        case finished
-    }
-
-    let claimant: Claimant
+    private(set) var claimant: Claimant
     let exact: IPAddress?
     /// RFC 3339 time for people.
     let claimedAt: String
     /// Ask the server whether it would, and change nothing.
     let isDryRun: Bool
     private(set) var state: State = .choosing
-    /// Those to choose from, and after them those of which only what is held already stays held.
+    /// Those to choose from, after them those that give only what is kept, and then those of which only what is held
+    /// already stays held.
     private(set) var sources: [CandidateSource]
     private let openSources: Range<Int>
+    private let keepingSources: Range<Int>
     private(set) var lastError: APIError?
     private(set) var creates = 0
     private var takeOvers = 0
     private var failures = 0
     private var pausedUntil: Moment?
-    /// The candidate that a write was sent for, and until when one may be committed that no answer told the fate of.
-    private var unsettled: (candidate: Candidate, until: Moment)?
-    /// How many creates of the candidate were sent of which no answer told what became of them.
-    private var unknownCreates = 0
-    /// Whether a take-over was sent of which no answer told what became of it. It can be committed only while the
-    /// allocation is in the version that was read.
-    private var isTakeOverUnknown = false
-    /// As good as any greater number: the object that shows up tells the fate of one create, and not of the others.
-    private static let uncountable = 2
+    /// What was sent for the candidate.
+    private var writes = WriteAccount()
+    /// The candidate that something was sent for.
+    private var written: Candidate?
     /// Names given up although a create of them may yet be committed, once their present holder is gone.
     private var abandoned: [JournalEntry.Record] = []
     /// Names whose release is under way.
@@ -86,8 +58,9 @@ struct ClaimSlot: Sendable {
         self.claimedAt = claimedAt
         self.isDryRun = isDryRun
         exact = plan.exact
-        sources = (plan.pools + plan.closed).map { CandidateSource(pool: $0) }
+        sources = (plan.pools + plan.deferred + plan.closed).map { CandidateSource(pool: $0) }
         openSources = plan.pools.indices
+        keepingSources = 0..<plan.pools.count + plan.deferred.count
     }
 
     /// Starts from what an earlier ADD of the same attachment left behind, if that fits the slot.
@@ -106,8 +79,8 @@ struct ClaimSlot: Sendable {
         else { return false }
         let candidate = Candidate(source: source, address: record.address)
         if let until = record.mayCommitUntil {
-            unsettled = (candidate, until)
-            unknownCreates = Self.uncountable
+            writes = WriteAccount(resuming: until)
+            written = candidate
         }
         isKept = record.isKept
         if let version = record.version {
@@ -127,7 +100,7 @@ struct ClaimSlot: Sendable {
     /// What an allocation of an address would be called that the slot can give.
     func names(of address: IPAddress) -> [String] {
         guard exact == nil || exact == address else { return [] }
-        return sources[openSources].filter { $0.pool.usable.contains(address) }.map {
+        return sources[keepingSources].filter { $0.pool.usable.contains(address) }.map {
             $0.pool.allocationName(of: address)
         }
     }
@@ -139,7 +112,7 @@ struct ClaimSlot: Sendable {
         // What a guest has it has, whatever the pool's ranges have become since.
         let migrates = claimant.source.map { allocation.isRunning(in: $0) } ?? false
         guard case .choosing = state, exact == nil || exact == address, !released.contains(name),
-            let source = (migrates ? sources.indices : openSources).first(where: { index in
+            let source = (migrates ? sources.indices : keepingSources).first(where: { index in
                 let pool = sources[index].pool
                 return pool.name == allocation.spec.pool && pool.allocationName(of: address) == name
                     && (migrates ? pool.spans(address) : pool.usable.contains(address))
@@ -157,6 +130,9 @@ struct ClaimSlot: Sendable {
 
     /// Names that must not be chosen, for their release is under way.
     mutating func leave(_ released: Set<String>) { self.released = released }
+
+    /// What is bound to this pod, in which the guest runs, is the slot's to take.
+    mutating func migrate(from source: PodName) { claimant.source = source }
 
     /// Whether the release of a name is under way.
     func isLeaving(_ name: String) -> Bool { released.contains(name) }
@@ -180,12 +156,12 @@ struct ClaimSlot: Sendable {
                 JournalEntry.Record(
                     name: held.name, address: held.address, pool: held.pool.name, poolUID: held.pool.uid,
                     cooldownSeconds: held.pool.cooldownSeconds, version: held.version,
-                    mayCommitUntil: unsettled?.until, claim: resumedClaim ?? claimant.claim, isKept: isKept)
+                    mayCommitUntil: writes.until, claim: resumedClaim ?? claimant.claim, isKept: isKept)
             ] + abandoned
         case .choosing, .needsScan:
             abandoned
         case .failed:
-            abandoned + (unsettled.map { [record(of: $0.candidate)] } ?? [])
+            abandoned + (writes.until == nil ? [] : [written].compactMap { $0.map { record(of: $0) } })
         }
     }
 
@@ -200,7 +176,7 @@ struct ClaimSlot: Sendable {
         let pool = sources[candidate.source].pool
         return JournalEntry.Record(
             name: name(candidate), address: candidate.address, pool: pool.name, poolUID: pool.uid,
-            cooldownSeconds: pool.cooldownSeconds, mayCommitUntil: unsettled?.until, claim: claimant.claim,
+            cooldownSeconds: pool.cooldownSeconds, mayCommitUntil: writes.until, claim: claimant.claim,
             isKept: isKept)
     }
 
@@ -221,13 +197,12 @@ struct ClaimSlot: Sendable {
         switch state {
         case .creating(let candidate, _):
             creates += 1
-            unsettled = (candidate, commitLimit(now + remaining))
+            account(candidate, deadline: now + remaining)
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
                 .create(
                     .ipAllocations, name: name(candidate), object: spec.newObject(of: claimant.mark), options: options
-                )
-                .limited(to: remaining))
+                ).limited(to: remaining))
         case .reading(let candidate, _):
             return .send(.get(.ipAllocations, name: name(candidate)))
         case .cooling(let candidate, let allocation, let until):
@@ -235,7 +210,7 @@ struct ClaimSlot: Sendable {
             state = .takingOver(candidate, allocation)
             return next(now: now, remaining: remaining)
         case .takingOver(let candidate, let allocation):
-            unsettled = (candidate, commitLimit(now + remaining))
+            account(candidate, deadline: now + remaining)
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
                 .update(
@@ -247,9 +222,9 @@ struct ClaimSlot: Sendable {
         }
     }
 
-    /// Until when a write that is given up at `deadline`, or one that was sent before it, may be committed.
-    private func commitLimit(_ deadline: Moment) -> Moment {
-        max(deadline + JournalEntry.commitSlack, unsettled?.until ?? deadline)
+    private mutating func account(_ candidate: Candidate, deadline: Moment) {
+        writes.send(deadline: deadline)
+        written = candidate
     }
 
     /// Picks a candidate where the slot has none; may fail, and may leave the slot in need of a scan.
@@ -327,7 +302,7 @@ struct ClaimSlot: Sendable {
 
     /// The address that was chosen and that nothing was written for yet.
     var freshCandidate: IPAddress? {
-        guard unsettled == nil else { return nil }
+        guard writes.until == nil else { return nil }
         switch state {
         case .creating(let candidate, mayExist: false), .reading(let candidate, mayBeOurs: false):
             return candidate.address
@@ -382,15 +357,12 @@ struct ClaimSlot: Sendable {
     ) {
         switch (state, answer) {
         case (.creating(let candidate, _), .success(let json)):
-            if wasSentTwice { unknownCreates += 1 }
-            hold(candidate, json)
+            hold(candidate, json) { $0.createWasMade(wasSentTwice: wasSentTwice) }
         case (.takingOver(let candidate, _), .success(let json)):
-            hold(candidate, json)
+            hold(candidate, json) { $0.takeOverWasMade() }
         case (.creating(let candidate, let mayExist), .failure(let error)):
-            if wasSentTwice { unknownCreates += 1 }
-            if error.mayHaveCommitted { unknownCreates += 1 }
-            let mayBeOurs = mayExist || unknownCreates > 0
-            settle()
+            writes.createFailed(error, wasSentTwice: wasSentTwice)
+            let mayBeOurs = mayExist || writes.hasOpenCreates
             if !error.isAlreadyExists {
                 retry(error, as: .creating(candidate, mayExist: mayBeOurs), now: now, using: &generator)
             } else if mayBeOurs || exact != nil {
@@ -404,20 +376,15 @@ struct ClaimSlot: Sendable {
             if error.isNotFound {
                 // Free by now, or an unsettled create of ours is not committed yet: create it (again).
                 guard creates < Self.maximumCreates else { return fail() }
-                state = .creating(candidate, mayExist: mayBeOurs || unknownCreates > 0)
+                state = .creating(candidate, mayExist: mayBeOurs || writes.hasOpenCreates)
             } else {
                 retry(error, as: state, now: now, using: &generator)
             }
         case (.takingOver(let candidate, let allocation), .failure(let error)):
-            let mayBeOurs = isTakeOverUnknown || wasSentTwice || error.mayHaveCommitted
+            let mayBeOurs = writes.takeOverFailed(error, wasSentTwice: wasSentTwice)
             if error.isConflict || error.isNotFound {
-                // In another version by now: no take-over is open any more, and an earlier one may have been made.
-                isTakeOverUnknown = false
-                settle()
                 state = .reading(candidate, mayBeOurs: mayBeOurs)
             } else {
-                isTakeOverUnknown = mayBeOurs
-                settle()
                 let next: State =
                     mayBeOurs ? .reading(candidate, mayBeOurs: true) : .takingOver(candidate, allocation)
                 retry(error, as: next, now: now, using: &generator)
@@ -427,11 +394,10 @@ struct ClaimSlot: Sendable {
         }
     }
 
-    private mutating func hold(_ candidate: Candidate, _ json: JSON) {
+    private mutating func hold(_ candidate: Candidate, _ json: JSON, _ settle: (inout WriteAccount) -> Void) {
         do {
             let metadata = try ObjectMetadata(try JSONFields(json))
-            isTakeOverUnknown = false
-            settle()
+            settle(&writes)
             state = .held(
                 HeldAddress(
                     pool: sources[candidate.source].pool, address: candidate.address,
@@ -441,28 +407,15 @@ struct ClaimSlot: Sendable {
         }
     }
 
-    /// Every write of the candidate is accounted for, but for creates of which no answer told what became of them. They
-    /// are refused while the name exists, and may succeed when it is gone: they must not be forgotten.
-    private mutating func settle() {
-        if unknownCreates == 0, !isTakeOverUnknown { unsettled = nil }
-    }
-
+    /// Gives the candidate up. Creates of it that may yet be committed must not be forgotten.
     private mutating func strike(_ candidate: Candidate) {
-        if isKept, let source = claimant.source {
-            settle()
-            state = .failed(
-                .claimBusy(
-                    "\(candidate.address), which a virtual machine migrates with from pod \"\(source.pod)\", was taken by"
-                        + " another meanwhile"))
-            return
-        }
+        writes.foundOthers(mayBeInVersion: false)
+        if isKept, let source = claimant.source { return state = .failed(.guestLost(candidate.address, from: source)) }
         sources[candidate.source].strike(candidate.address)
-        isTakeOverUnknown = false
-        settle()
-        if unsettled != nil { abandoned.append(record(of: candidate)) }
+        if writes.until != nil { abandoned.append(record(of: candidate)) }
         isKept = false
-        unsettled = nil
-        unknownCreates = 0
+        writes = WriteAccount()
+        written = nil
         state = .choosing
     }
 
@@ -475,10 +428,9 @@ struct ClaimSlot: Sendable {
             return state = .failed(.malformed(name: name(candidate), problem: "\(error)"))
         }
         if claimant.holds(allocation) {
-            unknownCreates = max(unknownCreates - 1, 0)
-            hold(candidate, json)
-        } else if mayTakeOver(allocation, for: candidate) {
-            if isDryRun { return hold(candidate, json) }
+            hold(candidate, json) { $0.foundOurs() }
+        } else if claimant.mayTakeOver(allocation, forPool: sources[candidate.source].pool.name) {
+            if isDryRun { return hold(candidate, json) { $0.takeOverWasMade() } }
             let isHeld = allocation.spec.state == .held || allocation.spec.state == .bound
             if exact != nil || isHeld {
                 guard takeOvers < Self.maximumTakeOvers else {
@@ -486,11 +438,13 @@ struct ClaimSlot: Sendable {
                 }
                 takeOvers += 1
             }
-            // When it is ours the next time, that may be the doing of the take-over.
-            if unknownCreates > 0 { unknownCreates = Self.uncountable }
+            writes.willTakeOver()
             if isHeld { isKept = true }
             // What is kept for the claim has been nobody's since its release was made.
             state = .cooling(candidate, allocation, until: isHeld ? now : now + Self.takeOverWait)
+        } else if let busy = claimant.busy(allocation) {
+            // Another attachment is taking what the claim keeps: of the two none goes on with a part of it.
+            giveUp(allocation, busy)
         } else if exact != nil {
             refuse(allocation)
         } else {
@@ -498,31 +452,17 @@ struct ClaimSlot: Sendable {
         }
     }
 
-    /// What another node released is taken over for the pool that it is of, and no other: more a node may not write (the
-    /// policies of config/policy). Where pools overlap, such an address is passed over.
-    ///
-    /// What is kept for an IPClaim only its holder takes.
-    private func mayTakeOver(_ allocation: IPAllocation, for candidate: Candidate) -> Bool {
-        let isOfPool = allocation.spec.pool == sources[candidate.source].pool.name
-        guard !allocation.metadata.isBeingDeleted else { return false }
-        switch allocation.spec.state {
-        case .cooling: return allocation.spec.node == claimant.node || isOfPool
-        case .held: return isOfPool && claimant.claim != nil && allocation.spec.claim?.uid == claimant.claim?.uid
-        case .bound:
-            // Its guest is about to run here.
-            guard let source = claimant.source, let claim = claimant.claim else { return false }
-            return isOfPool && allocation.spec.claim?.uid == claim.uid && allocation.isRunning(in: source)
-        case .fenced: return false
-        }
-    }
-
     private mutating func refuse(_ allocation: IPAllocation) {
-        if allocation.spec.state != .cooling { isTakeOverUnknown = false }
-        settle()
         let wanting = claimant.claim.map { " (for IPClaim \"\($0.namespace)/\($0.name)\")" } ?? ""
-        state = .failed(
+        giveUp(
+            allocation,
             .addressRefused(
                 "the requested address \(allocation.spec.address)\(wanting) is taken: \(allocation.holderDescription)"))
+    }
+
+    private mutating func giveUp(_ allocation: IPAllocation, _ error: LedgerError) {
+        writes.foundOthers(mayBeInVersion: allocation.spec.state == .cooling)
+        state = .failed(error)
     }
 
     /// Goes on as `next` after a pause where the failure may pass, else fails.

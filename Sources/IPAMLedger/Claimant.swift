@@ -53,6 +53,42 @@ package struct Claimant: Hashable, Sendable {
     }
 }
 
+extension Claimant {
+    /// Whether the claimant may take over an allocation that it read.
+    ///
+    /// What another node released is taken over for the pool that it is of, and no other: more a node may not write (the
+    /// policies of config/policy). Where pools overlap, such an address is passed over. What is kept for an IPClaim only
+    /// its holder takes, and what a guest has the pod that it migrates to.
+    func mayTakeOver(_ allocation: IPAllocation, forPool pool: String) -> Bool {
+        let isOfPool = allocation.spec.pool == pool
+        guard !allocation.metadata.isBeingDeleted else { return false }
+        switch allocation.spec.state {
+        case .cooling: return allocation.spec.node == node || isOfPool
+        case .held: return isOfPool && claim != nil && allocation.spec.claim?.uid == claim?.uid
+        case .bound:
+            // Its guest is about to run here.
+            guard let source, let claim else { return false }
+            return isOfPool && allocation.spec.claim?.uid == claim.uid && allocation.isRunning(in: source)
+        case .fenced: return false
+        }
+    }
+
+    /// Why the claimant has to wait for an allocation of its IPClaim; nil where no other attachment has it.
+    func busy(_ allocation: IPAllocation) -> LedgerError? {
+        guard let claim, allocation.spec.claim?.uid == claim.uid, !allocation.metadata.isBeingDeleted,
+            allocation.spec.attachment != attachment
+        else { return nil }
+        switch allocation.spec.state {
+        case .held, .cooling: return nil
+        case .bound, .fenced:
+            let pod = pod.map { "pod \"\($0.namespace)/\($0.name)\" (UID \($0.uid))" } ?? "this pod"
+            return .claimBusy(
+                "\(allocation.spec.address), which IPClaim \"\(claim.namespace)/\(claim.name)\" keeps, is not released"
+                    + " yet: \(allocation.holderDescription); \(pod) gets it then")
+        }
+    }
+}
+
 /// An address that the API server has entered for the claimant.
 package struct HeldAddress: Hashable, Sendable {
     package var pool: ValidatedPool

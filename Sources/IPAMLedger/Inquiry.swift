@@ -10,13 +10,18 @@ struct Inquiry: Conversation {
     static let maximumUnserved = 4
 
     let request: APIRequest
+    /// It can do without: a server that does not know the kind is asked once.
+    private let isOptional: Bool
     private(set) var result: Result<JSON, LedgerError>?
     private var attempts = 0
     private var unserved = 0
     private var lastError: APIError?
     private var pause: Duration?
 
-    init(_ request: APIRequest) { self.request = request }
+    init(_ request: APIRequest, isOptional: Bool = false) {
+        self.request = request
+        self.isOptional = isOptional
+    }
 
     mutating func next(remaining: Duration) -> ConversationStep {
         if result != nil { return .finished }
@@ -35,7 +40,8 @@ struct Inquiry: Conversation {
         case .failure(let error):
             lastError = error.orEarlier(lastError)
             if error.isUnserved { unserved += 1 }
-            guard case .transient(let retryAfter) = error.disposition, unserved < Self.maximumUnserved else {
+            let limit = isOptional ? 1 : Self.maximumUnserved
+            guard case .transient(let retryAfter) = error.disposition, unserved < limit else {
                 result = .failure(.api(error, attempts: attempts))
                 return
             }
@@ -44,6 +50,9 @@ struct Inquiry: Conversation {
             pause = max(backoff.bounded(retryAfter), backoff.delay(attempt: attempts, using: &generator))
         }
     }
+
+    /// The server did not know the kind of object, at first or for good.
+    var wasUnserved: Bool { unserved > 0 }
 
     /// The result, or, when the deadline came first, what was tried until then.
     var outcome: Result<JSON, LedgerError> {
@@ -74,9 +83,16 @@ extension Result where Failure == LedgerError {
 extension Ledger {
     /// Makes requests side by side, over one connection, until every one is settled or the deadline passes.
     func ask(_ requests: [APIRequest], deadline: Moment) -> [Result<JSON, LedgerError>] {
-        var inquiries = requests.map { Inquiry($0) }
+        inquire(requests, deadline: deadline) { _ in false }.map(\.outcome)
+    }
+
+    /// The same, where some requests can do without an answer from a server that does not know the kind.
+    func inquire(
+        _ requests: [APIRequest], deadline: Moment, isOptional: (APIRequest) -> Bool
+    ) -> [Inquiry] {
+        var inquiries = requests.map { Inquiry($0, isOptional: isOptional($0)) }
         transport.drive(&inquiries, deadline: deadline) { _ in }
-        return inquiries.map(\.outcome)
+        return inquiries
     }
 }
 

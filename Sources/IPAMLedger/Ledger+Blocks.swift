@@ -54,7 +54,8 @@ extension Ledger {
     /// - Flow: one LIST tells the node's blocks of a pool. Without one, or where `withMoreBlocks` found them full, a
     ///   Releasing one is taken back, or a free one claimed: by creating its object, for the name of a CIDR is there once;
     ///   then one LIST shows whether another block of the network overlaps it. A plan ends with the first sliced pool of
-    ///   which the node may yet have more, so that the next pool is tried only when no block is free.
+    ///   which the node may yet have more, so that the next pool is tried only when no block is free; those after it are
+    ///   deferred, and give what an IPClaim asks for or keeps.
     /// - Guarantees: of two blocks that overlap at most one is ever used by nodes. For each is used only after a LIST that
     ///   began when it was there has shown no other, and of two such LISTs the later one shows both. A block is used only
     ///   while it is Active: one that is Releasing is taken back first, on condition of its version.
@@ -75,12 +76,12 @@ extension Ledger {
             var isOpen = true
             for pool in pools {
                 guard pool.nodeBlocks != nil else {
-                    if isOpen { plan.pools.append(pool) } else { plan.closed.append(pool) }
+                    if isOpen { plan.pools.append(pool) } else { plan.deferred.append(pool) }
                     continue
                 }
                 let share = try share(of: pool, mayClaim: isOpen, isDryRun: isDryRun, deadline: deadline)
                 plan.closed += share.closed
-                if isOpen { plan.pools += share.open } else { plan.closed += share.open }
+                if isOpen { plan.pools += share.open } else { plan.deferred += share.open }
                 if !share.isLast, !keepsAll { isOpen = false }
             }
             for pool in closed {

@@ -33,8 +33,9 @@ extension Ledger {
     /// Claims every address of an order, or none.
     ///
     /// - Flow: under the attachment's lock, read the pod, the pools and what an earlier ADD left behind (one round
-    ///   trip), bind the IPClaim and read what it keeps where the pod has one, write down the names, create the allocations side by side (one more), write down their versions, look
-    ///   for a tombstone, return.
+    ///   trip), write down the names, create the allocations side by side (one more), write down their versions, look for a
+    ///   tombstone, return. Where the pod has an IPClaim that was there before, it is bound first, and what it keeps read
+    ///   beside that (one more); one that is new is made first (one more) and bound beside the creates.
     /// - Guarantees: a second ADD of one attachment returns what the first one holds. A failure leaves nothing claimed;
     ///   what could not be settled at once stays in the journal for the DEL that follows. A process killed anywhere in
     ///   between leaves its names in the journal.
@@ -46,9 +47,25 @@ extension Ledger {
         _ order: ClaimOrder, deadlines: ClaimDeadlines
     ) throws(LedgerError) -> ClaimedAddresses {
         try ensureWhole(deadline: deadlines.claims)
-        return try withMoreBlocks(deadline: deadlines.claims) { ledger throws(LedgerError) in
-            try ledger.withOwedReleases(deadline: deadlines.claims) { ledger, freed throws(LedgerError) in
-                try ledger.claimLocked(order, freed: freed, deadlines: deadlines)
+        return try withMoreRoom(deadline: deadlines.claims) { ledger, freed throws(LedgerError) in
+            try ledger.claimLocked(order, freed: freed, deadlines: deadlines)
+        }
+    }
+
+    /// Runs `body`, and where it finds its pools exhausted, runs it again with whatever else there may be: another block for
+    /// this node, what this node owes, and the pools that it passed over because others seemed to do.
+    private mutating func withMoreRoom<Value>(
+        deadline: Moment, _ body: (inout Ledger, [FreedAddress]) throws(LedgerError) -> Value
+    ) throws(LedgerError) -> Value {
+        readsAllPools = false
+        while true {
+            do throws(LedgerError) {
+                return try withMoreBlocks(deadline: deadline) { ledger throws(LedgerError) in
+                    try ledger.withOwedReleases(deadline: deadline, body)
+                }
+            } catch {
+                guard case .exhausted = error, hasPassedOver, transport.now() < deadline else { throw error }
+                (readsAllPools, hasPassedOver) = (true, false)
             }
         }
     }
@@ -92,16 +109,17 @@ extension Ledger {
     ) throws(LedgerError) -> ClaimedAddresses {
         try refuseIfDeleted(order)
         let earlier = try earlierEntry(order.attachment.digest)
-        let situation = try survey(order, leftover: earlier?.records ?? [], deadline: deadlines.claims)
-        let identity = try bindClaim(order, situation, deadline: deadlines.claims)
-        let plans = try identity?.plans(situation.slots, requested: situation.requested) ?? situation.slots
+        let leftover = earlier?.records ?? []
+        var situation = try survey(order, leftover: leftover, deadline: deadlines.claims)
+        let identity = try findClaim(order, situation, deadline: deadlines.claims)
+        situation = try self.situation(
+            situation, for: identity, order, leftover: leftover, deadline: deadlines.claims)
+        hasPassedOver = situation.isCut
+        let plans = try plans(order, situation, identity, deadline: deadlines.claims)
+        var claimant = situation.claimant
+        claimant.claim = identity?.reference
         var slots = plans.map { plan in
-            var claimant = situation.claimant
-            if !plan.isStatic, let identity {
-                claimant.claim = identity.reference
-                if claimant.machine != nil { claimant.source = identity.source }
-            }
-            return ClaimSlot(plan, claimant: claimant, claimedAt: timestamp)
+            ClaimSlot(plan, claimant: plan.isStatic ? situation.claimant : claimant, claimedAt: timestamp)
         }
         // What an earlier ADD returned may be in use, and must cool whatever becomes of this one.
         let held = Set(situation.leftover.filter { $0.version != nil }.map(\.name))
@@ -112,6 +130,13 @@ extension Ledger {
         // What an earlier ADD left behind and the slots cannot use is given back before anything new is claimed.
         let isIntact = try isIntact(earlier)
         let surplus = slots.resume(situation.leftover, isIntact: isIntact)
+        var binding: HolderWrite?
+        var kept: KeptReading?
+        if let identity, identity.isNew {
+            binding = firstBinding(identity, claimant)
+        } else if let identity {
+            kept = try bind(identity, claimant, slots, deadline: deadlines.claims)
+        }
         let carried = release(
             surplus, of: order.attachment, mode: earlier?.releaseMode ?? .delete, deadline: deadlines.claims
         ).map(\.record)
@@ -121,8 +146,11 @@ extension Ledger {
             slots[index].recall { rememberedScan($0, .everything, maximumAge: PoolScanner.memory) }
         }
         do throws(LedgerError) {
-            if let identity { try adopt(&slots, identity, situation.claimant, deadline: deadlines.claims) }
-            let held = try commit(&slots, entry: entry, carried: carried, order, deadlines: deadlines)
+            if let identity, let kept {
+                try adopt(&slots, identity, kept, claimant, deadline: deadlines.claims)
+            }
+            let held = try commit(
+                &slots, beside: &binding, entry: entry, carried: carried, order, deadlines: deadlines)
             return ClaimedAddresses(held: held, routes: situation.routes)
         } catch {
             // What is in use only a DEL takes away.
@@ -138,10 +166,8 @@ extension Ledger {
     /// change before it is tried once more: releases that are owed.
     package mutating func rehearse(_ order: ClaimOrder, deadline: Moment) throws(LedgerError) {
         try journaled { () throws(JournalError) in try journal.prepare() }
-        try withMoreBlocks(deadline: deadline) { ledger throws(LedgerError) in
-            try ledger.withOwedReleases(deadline: deadline) { ledger, freed throws(LedgerError) in
-                try ledger.rehearse(order, freed: freed, deadline: deadline)
-            }
+        try withMoreRoom(deadline: deadline) { ledger, freed throws(LedgerError) in
+            try ledger.rehearse(order, freed: freed, deadline: deadline)
         }
     }
 
@@ -149,11 +175,14 @@ extension Ledger {
         _ order: ClaimOrder, freed: [FreedAddress], deadline: Moment
     ) throws(LedgerError) {
         let situation = try survey(order, leftover: [], deadline: deadline, isDryRun: true)
-        var slots = situation.slots.map { plan in
+        hasPassedOver = situation.isCut
+        let plans = try plans(order, situation, nil, isDryRun: true, deadline: deadline)
+        var slots = plans.map { plan in
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp, isDryRun: true)
         }
         for index in slots.indices { slots[index].offer(freed) }
-        try run(&slots, deadline: deadline) { _ throws(LedgerError) in }
+        var none: HolderWrite?
+        try run(&slots, beside: &none, deadline: deadline) { _ throws(LedgerError) in }
     }
 
     // MARK: Steps
@@ -188,12 +217,12 @@ extension Ledger {
 
     /// Claims, and makes sure that what is returned is written down and still wanted.
     private mutating func commit(
-        _ slots: inout [ClaimSlot], entry: JournalEntry, carried: [JournalEntry.Record], _ order: ClaimOrder,
-        deadlines: ClaimDeadlines
+        _ slots: inout [ClaimSlot], beside binding: inout HolderWrite?, entry: JournalEntry,
+        carried: [JournalEntry.Record], _ order: ClaimOrder, deadlines: ClaimDeadlines
     ) throws(LedgerError) -> [HeldAddress] {
         let journal = journal
         var draft = entry
-        try run(&slots, deadline: deadlines.claims) { slots throws(LedgerError) in
+        try run(&slots, beside: &binding, deadline: deadlines.claims) { slots throws(LedgerError) in
             draft.records = (slots.flatMap(\.journalRecords) + carried).merged
             try journaled { () throws(JournalError) in try journal.write(draft) }
         }
@@ -210,21 +239,25 @@ extension Ledger {
 
     /// Drives the slots in rounds, the requests of one round side by side, until each one is held.
     ///
-    /// As soon as one has failed no other one is asked for: a family that cannot be had must not drain the other one.
+    /// As soon as one has failed no other one is asked for: a family that cannot be had must not drain the other one. The
+    /// same where the claim that they are taken for cannot be bound.
+    ///
+    /// - Parameter binding: The binding of a claim of which nobody can have anything yet.
     mutating func run(
-        _ slots: inout [ClaimSlot], deadline: Moment,
+        _ slots: inout [ClaimSlot], beside binding: inout HolderWrite?, deadline: Moment,
         beforeSending: (borrowing [ClaimSlot]) throws(LedgerError) -> Void
     ) throws(LedgerError) {
         while true {
-            guard transport.now() < deadline else { throw timeout(slots) }
+            if let failure = binding?.failure { throw failure }
+            guard transport.now() < deadline else { throw timeout(slots, binding) }
             // What a scan tells may be that nothing is free: every slot has its candidate before any request goes out.
             for index in slots.indices {
                 let taken = slots.names(besides: index)
                 try chooseCandidate(of: &slots[index], avoiding: taken, deadline: deadline)
             }
             let now = transport.now()
-            guard now < deadline else { throw timeout(slots) }
-            var requests: [(slot: Int, request: APIRequest)] = []
+            guard now < deadline else { throw timeout(slots, binding) }
+            var requests: [(slot: Int?, request: APIRequest)] = []
             var wakeUp: Moment?
             for index in slots.indices {
                 switch slots[index].next(now: now, remaining: deadline - now) {
@@ -233,17 +266,27 @@ extension Ledger {
                 case .finished: break
                 }
             }
+            if !requests.isEmpty { try beforeSending(slots) }
+            switch binding?.next(now: now, remaining: deadline - now) {
+            case .send(let request): requests.append((nil, request))
+            case .wait(let until): wakeUp = min(wakeUp ?? until, until)
+            case .finished, nil: break
+            }
             if requests.isEmpty {
                 guard let wakeUp else { return }
                 transport.sleep(until: min(wakeUp, deadline))
                 continue
             }
-            try beforeSending(slots)
             let replies = transport.perform(requests.map(\.request), deadline: deadline)
             for ((index, request), reply) in zip(requests, replies) {
                 let wasSentTwice = (try? reply.get())?.wasSentTwice ?? false
-                slots[index].receive(
-                    interpret(reply, to: request), wasSentTwice: wasSentTwice, now: transport.now(), using: &generator)
+                let answer = interpret(reply, to: request)
+                if let index {
+                    slots[index].receive(
+                        answer, wasSentTwice: wasSentTwice, now: transport.now(), using: &generator)
+                } else {
+                    binding?.receive(answer, wasSentTwice: wasSentTwice)
+                }
             }
         }
     }
@@ -265,11 +308,12 @@ extension Ledger {
         if let failure = slot.failure { throw failure }
     }
 
-    private func timeout(_ slots: [ClaimSlot]) -> LedgerError {
+    private func timeout(_ slots: [ClaimSlot], _ binding: HolderWrite?) -> LedgerError {
         for slot in slots {
             if let failure = slot.failure { return failure }
             if let error = slot.lastError { return .api(error, attempts: slot.creates) }
         }
+        if let binding, binding.ending == nil { return binding.delay }
         return .deadline("\(slots.reduce(0) { $0 + $1.creates }) creates were tried")
     }
 }

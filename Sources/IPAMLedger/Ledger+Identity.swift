@@ -5,45 +5,44 @@ import JSONText
 import KubernetesCore
 
 extension Ledger {
-    /// The IPClaim that an ADD is the holder of.
+    /// The IPClaim that an ADD takes its addresses for.
     struct Identity {
-        var claim: IPClaim
+        let pod: PodReference
+        /// As it was read or made.
+        let claim: IPClaim
         /// This ADD has made it, so that nothing can be kept for it yet.
         var isNew = false
-        /// It was an earlier pod's of the name: whether this one is the later one, its read before the binding does not tell.
-        var wasInherited = false
-        /// The pod that the guest of a virtual machine migrates from.
-        var source: PodName? { claim.status.holder?.migratedFrom }
         /// Addresses that the pod must get beside those that the claim asks for.
         var wishes: [IPAddress] = []
 
         var reference: ClaimReference { claim.reference }
-        var description: String { "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\"" }
+        var description: String { claim.subject }
     }
 
-    /// How often a claim is read anew that another one keeps writing, or whose holder must be proved to be gone.
-    private static var maximumBindings: Int { 4 }
-    /// The most allocations that are looked at for one claim.
-    private static var maximumKept: Int { 64 }
+    /// How often a claim is looked for that others make and delete.
+    private static var maximumSearches: Int { 4 }
 
-    /// Makes the attachment the holder of the claim that its pod has or names; nil where it has none.
+    /// The claim that the pod has or names, made where it is absent and made by itself; nil where the pod has none.
     ///
-    /// - Flow: read the claim, unless that was done beside the pod; where it is absent and made by itself, create it unless
-    ///   the namespace wants none; then write the holder on condition of the version that was read. Another holder's pod
-    ///   is read first, and gives way only when it is gone or has finished.
-    /// - Guarantees: no address is taken for the claim before this is done. Repeated for the attachment that is the holder
-    ///   it writes nothing. Killed in between it leaves a claim whose holder has no address: any ADD of the same pod goes
-    ///   on from there, and one of another pod when this one is gone.
-    /// - Errors: `claimBusy` where another pod has it; `addressRefused` where the claim cannot serve this interface.
-    func bindClaim(
+    /// - Flow: read the claim, unless that was done beside the pod; where it is absent, create it unless the namespace
+    ///   wants none.
+    /// - Guarantees: one that was there has not been written to. Killed after this it leaves a claim that keeps nothing.
+    func findClaim(
         _ order: ClaimOrder, _ situation: Situation, deadline: Moment
     ) throws(LedgerError) -> Identity? {
         guard let pod = situation.claimant.pod else { return nil }
         let pools = situation.slots.flatMap { $0.isStatic ? [] : $0.pools }
         let demand = try demanded(order, situation, pools)
-        guard var identity = try findClaim(demand, of: pod, situation, deadline: deadline) else { return nil }
-        try bind(&identity, situation.claimant, pod, deadline: deadline)
-        return identity
+        guard let identity = try findClaim(demand, of: pod, situation, deadline: deadline) else { return nil }
+        // Before it is asked which pools and addresses it wants: a claim for something else wants other ones.
+        switch ClaimBinding(
+            identity.claim, candidate: situation.claimant.holder(pod), networkName: order.attachment.networkName,
+            machine: situation.claimant.machine, gone: [])
+        {
+        case .refuse(let text): throw .addressRefused(text)
+        case .wait(let text): throw .claimBusy(text)
+        case .bound, .bind, .handOver, .prove: return identity
+        }
     }
 
     private func demanded(
@@ -84,19 +83,19 @@ extension Ledger {
             }
             if found.isAutomatic, let object = found.ipamClaim {
                 throw .addressRefused(
-                    "IPClaim \"\(pod.namespace)/\(name)\" stands for IPAMClaim \"\(object.name)\": refer to that in"
-                        + " annotation \(IPAMClaimReference.annotation)")
+                    "\(found.subject) stands for IPAMClaim \"\(object.name)\": refer to that in annotation"
+                        + " \(IPAMClaimReference.annotation)")
             }
-            return Identity(claim: found)
+            return Identity(pod: pod, claim: found)
         case .automatic(let wanted):
             var foreseen = situation.foreseenClaim
-            for _ in 0..<Self.maximumBindings {
+            for _ in 0..<Self.maximumSearches {
                 do throws(LedgerError) {
                     let answer = foreseen
                     foreseen = nil
                     if let found = try readClaim(pod.namespace, wanted.name, answer, deadline: deadline) {
                         try refuseIfOfEarlierOwner(found, wanted)
-                        return Identity(claim: found)
+                        return Identity(pod: pod, claim: found)
                     }
                 } catch {
                     // CRDs of an earlier version: its pods started without claims, and so do they now.
@@ -114,7 +113,7 @@ extension Ledger {
                 switch ask([request], deadline: deadline)[0] {
                 case .success(let json):
                     log.log(.info, "made a claim", [("claim", "\(pod.namespace)/\(wanted.name)")])
-                    return Identity(claim: try decode(json), isNew: true)
+                    return Identity(pod: pod, claim: try decode(json), isNew: true)
                 case .failure(.api(let error, _)) where error.isAlreadyExists: continue
                 case .failure(let error): throw error
                 }
@@ -164,194 +163,24 @@ extension Ledger {
             throw .addressRefused("\(error)")
         }
     }
-
-    // MARK: The holder
-
-    /// What a decision needs before it can be made.
-    private struct ProofNeeded: Error {
-        let pod: PodName
-    }
-
-    /// What the conversation saw last, and whom it overruled.
-    private final class Sighting {
-        var claim: IPClaim?
-        var inherits = false
-    }
-
-    private func bind(
-        _ identity: inout Identity, _ claimant: Claimant, _ pod: PodReference, deadline: Moment
-    ) throws(LedgerError) {
-        let candidate = IPClaim.Holder(
-            pod: pod.name, podUID: pod.uid, interface: claimant.attachment.interface,
-            attachment: claimant.attachment.digest, node: claimant.node, machineID: claimant.machineID)
-        let networkName = claimant.attachment.networkName
-        let uid = identity.claim.metadata.uid
-        let machine = claimant.machine
-        var (gone, sources): (Set<String>, Set<String>) = ([], [])
-        let known = ClaimBinding(
-            identity.claim, candidate: candidate, networkName: networkName, machine: machine, gone: gone)
-        if known == .bound { return }
-        for _ in 0..<Self.maximumBindings {
-            let sighting = Sighting()
-            let proved = (gone: gone, sources: sources)
-            var conversations = [
-                CompareAndSwap(
-                    .ipClaims, namespace: identity.claim.namespace, name: identity.claim.metadata.name,
-                    starting: identity.claim.versionObject, subresource: "status", maximumConflicts: 5
-                ) { object in
-                    let claim = try IPClaim(object)
-                    guard claim.metadata.uid == uid else {
-                        throw LedgerError.claimBusy("\(claim.metadata.name) was deleted and made anew meanwhile")
-                    }
-                    sighting.claim = claim
-                    switch ClaimBinding(
-                        claim, candidate: candidate, networkName: networkName, machine: machine, gone: proved.gone,
-                        sources: proved.sources)
-                    {
-                    case .bound: return .leave
-                    case .bind:
-                        sighting.inherits =
-                            claim.status.holder.map {
-                                $0.pod == candidate.pod && $0.podUID != candidate.podUID
-                            } ?? false
-                        sighting.claim?.status.holder = candidate
-                        return .patch(.merge(["status": ["holder": candidate.replacing(claim.status.holder)]]))
-                    case .handOver(let source):
-                        var target = candidate
-                        target.migratedFrom = source
-                        sighting.claim?.status.holder = target
-                        return .patch(.merge(["status": ["holder": target.json]]))
-                    case .prove(let pod): throw ProofNeeded(pod: pod)
-                    case .wait(let text): throw LedgerError.claimBusy(text)
-                    case .refuse(let text): throw LedgerError.addressRefused(text)
-                    }
-                }
-            ]
-            transport.drive(&conversations, deadline: deadline) { _ in }
-            let conversation = conversations[0]
-            conversations = []
-            if let claim = sighting.claim { identity.claim = claim }
-            switch conversation.result {
-            case .success(.done), .success(.left):
-                identity.wasInherited = sighting.inherits
-                return
-            case .success(.gone):
-                throw .claimBusy("\(identity.description) was deleted while it was bound")
-            case .failure(let needed as ProofNeeded):
-                switch try see(needed.pod, of: machine, namespace: pod.namespace, deadline: deadline) {
-                case .gone: gone.insert(needed.pod.podUID)
-                case .ofSameMachine where machine?.isMigrationTarget == true:
-                    if sources.insert(needed.pod.podUID).inserted { continue }
-                    fallthrough
-                case .ofSameMachine, .present:
-                    throw .claimBusy(ClaimBinding.contention(identity.claim, candidate))
-                }
-            case .failure(let error as LedgerError): throw error
-            case .failure(let error as APIError): throw .api(error, attempts: conversation.attempts)
-            case .failure(let error): throw .malformed(name: identity.description, problem: "\(error)")
-            case nil:
-                if let error = conversation.lastError { throw .api(error, attempts: conversation.attempts) }
-                throw .deadline("\(identity.description) was not bound yet")
-            }
-        }
-        throw .claimBusy("\(identity.description) changes hands again and again")
-    }
-
-    // MARK: Its addresses
-
-    /// Lets slots that have no address yet take what is kept for the claim, before anything new is taken.
-    ///
-    /// - Flow: read what the claim's status names and the slots could give; where that leaves a slot without, LIST by the
-    ///   claim's label, once and with a limit. A pod that inherited the claim is read again beside it.
-    /// - Guarantees: what another attachment still has makes the ADD wait. What is kept in pools that do not serve this
-    ///   interface here, or that reserve or exclude it by now, is left alone, and the controller frees it later: the
-    ///   gateway of another subnet would be wrong.
-    /// - Errors: `claimBusy` names both sides.
-    func adopt(
-        _ slots: inout [ClaimSlot], _ identity: Identity, _ claimant: Claimant, deadline: Moment
-    ) throws(LedgerError) {
-        guard !identity.isNew else { return }
-        if let source = identity.source, claimant.machine != nil {
-            return try adopt(&slots, identity, claimant, migratingFrom: source, deadline: deadline)
-        }
-        guard slots.contains(where: \.isUndecided) else { return }
-        var names: [String] = []
-        for text in identity.claim.status.addresses.prefix(Self.maximumKept) {
-            guard let address = IPAddress(text) else { continue }
-            for slot in slots where slot.isUndecided {
-                for name in slot.names(of: address) where !names.contains(name) { names.append(name) }
-            }
-        }
-        let mayBeReplaced = identity.wasInherited ? claimant.pod : nil
-        let podRequest = mayBeReplaced.map { pod in
-            APIRequest.get(.pods, namespace: pod.namespace, name: pod.name, metadataOnly: true)
-        }
-        var answers = ask(
-            (podRequest.map { [$0] } ?? []) + names.map { .get(.ipAllocations, name: $0) }, deadline: deadline)[...]
-        if let pod = mayBeReplaced {
-            let found = try answers.removeFirst().unlessNotFound()
-            guard found?["metadata"]?["uid"]?.string == pod.uid else {
-                throw .podChanged("pod \"\(pod.namespace)/\(pod.name)\" does not exist any more")
-            }
-        }
-        var hinted: [IPAllocation] = []
-        for answer in answers {
-            if let found = try answer.unlessNotFound(), let allocation = try? IPAllocation(found) {
-                hinted.append(allocation)
-            }
-        }
-        try take(hinted, &slots, identity, claimant)
-        guard slots.contains(where: \.isUndecided) else { return }
-        let selector = "\(LabelKey.claim)=\(LabelValue.fitting(identity.reference.uid))"
-        try take(
-            try allocations(selector: selector, limit: Self.maximumKept, deadline: deadline), &slots, identity, claimant
-        )
-    }
-
-    private func take(
-        _ allocations: [IPAllocation], _ slots: inout [ClaimSlot], _ identity: Identity, _ claimant: Claimant
-    ) throws(LedgerError) {
-        let inventory = ClaimInventory(allocations, of: identity.reference, attachment: claimant.attachment)
-        if let occupied = inventory.occupied {
-            let pod = claimant.pod.map { "pod \"\($0.namespace)/\($0.name)\" (UID \($0.uid))" } ?? "this pod"
-            throw .claimBusy(
-                "\(occupied.spec.address), which \(identity.description) keeps, is not released yet:"
-                    + " \(occupied.holderDescription); \(pod) gets it then")
-        }
-        slots.adopt(inventory.kept)
-    }
 }
 
 extension Ledger.Identity {
-    /// The slots of an ADD as the claim wants them: only of its pools, and with the addresses that it asks for.
-    func plans(_ plans: [SlotPlan], requested: [IPAddress]) throws(LedgerError) -> [SlotPlan] {
-        var plans = plans
-        if !claim.spec.pools.isEmpty {
-            for index in plans.indices where !plans[index].isStatic {
-                let all = plans[index].pools.map(\.name)
-                plans[index].pools.removeAll { !claim.spec.pools.contains($0.name) }
-                guard !plans[index].pools.isEmpty else {
-                    throw .addressRefused(
-                        "\(description) is for \(Self.list(claim.spec.pools)) (spec.pools), and this interface is served"
-                            + " by \(Self.list(all))")
-                }
-            }
-        }
-        var wishes = self.wishes.filter { !requested.contains($0) }
-        for text in claim.spec.addresses {
-            guard let address = IPAddress(text) else {
-                throw .addressRefused("\(description): \(text.debugDescription) is not an IP address (spec.addresses)")
-            }
-            if !requested.contains(address), !wishes.contains(address) { wishes.append(address) }
-        }
-        do throws(SlotPlanError) {
-            return try SlotPlan.assign(wishes, to: plans)
+    /// The slots of an ADD as the claim wants them: only of its pools.
+    func restrict(_ plans: [SlotPlan]) throws(LedgerError) -> [SlotPlan] {
+        do throws(ClaimPlanProblem) {
+            return try SlotPlan.restricted(to: claim, plans)
         } catch {
-            throw .addressRefused("\(description): \(error)")
+            throw .addressRefused("\(error)")
         }
     }
 
-    private static func list(_ pools: [String]) -> String {
-        pools.isEmpty ? "no pool" : pools.map { "IPPool \"\($0)\"" }.joined(separator: ", ")
+    /// The same, and with the addresses that it asks for.
+    func plans(_ plans: [SlotPlan], requested: [IPAddress]) throws(LedgerError) -> [SlotPlan] {
+        do throws(ClaimPlanProblem) {
+            return try SlotPlan.serving(claim, plans, requested: requested, wishes: wishes)
+        } catch {
+            throw .addressRefused("\(error)")
+        }
     }
 }

@@ -4,104 +4,110 @@ import IPAddressing
 import JSONText
 import KubernetesCore
 
-/// The pools that an ADD has read.
-struct PoolShelf {
-    /// Without the rules of reservations.
-    private(set) var readings: [String: PoolSelection.Reading] = [:]
-    private var objects: [String: IPPool] = [:]
-    /// Whether it has every pool there is, so that one it lacks does not exist.
-    private(set) var isComplete = false
-    private var absent: Set<String> = []
-
-    /// How to read pools: by their names, or, where nil, all of them, from the server's cache.
-    static func requests(_ names: [String]?) -> [APIRequest] {
-        guard let names else { return [.list(.ipPools, options: ListOptions(resourceVersion: "0"))] }
-        return names.map { .get(.ipPools, name: $0) }
-    }
-
-    /// Takes in the answers to ``requests(_:)``, in their order.
-    mutating func add(_ names: [String]?, _ answer: () throws(LedgerError) -> JSON?) throws(LedgerError) {
-        guard let names else {
-            for item in try answer()?["items"]?.array ?? [] {
-                guard let name = item["metadata"]?["name"]?.string else { continue }
-                put(item, name)
-            }
-            isComplete = true
-            return
-        }
-        for name in names {
-            if let found = try answer() { put(found, name) } else { absent.insert(name) }
-        }
-    }
-
-    func knows(_ name: String) -> Bool { isComplete || readings[name] != nil || absent.contains(name) }
-
-    /// The pools of these names that make sense.
-    func objects(_ names: [String]) -> [IPPool] { names.compactMap { objects[$0] } }
-
-    /// Takes in pools as a claim may use them.
-    mutating func replace(_ pools: [ValidatedPool]) {
-        for pool in pools { readings[pool.name] = .success(pool) }
-    }
-
-    private mutating func put(_ json: JSON, _ name: String) {
-        do {
-            let pool = try IPPool(json)
-            readings[name] = .success(try ValidatedPool(pool))
-            objects[name] = pool
-        } catch let error as PoolProblem {
-            readings[name] = .failure(error)
-        } catch let error as JSONDecodingError {
-            readings[name] = .failure(PoolProblem(field: error.path, message: error.problem))
-        } catch {
-            readings[name] = .failure(PoolProblem(field: "", message: "\(error)"))
-        }
-    }
-}
-
 extension Ledger {
+    /// What an ADD may take addresses from.
+    struct Choice {
+        /// Nil where the configuration's own ranges serve.
+        var plans: [SlotPlan]?
+        /// There are more pools that may serve, which were not read.
+        var isCut = false
+    }
+
     /// How long labels of the node are good for that this node read before.
     private static var labelMemory: Duration { .seconds(60) }
 
     /// The slots of the pools that are selected; nil where the configuration's own ranges serve.
+    ///
+    /// - Flow: where outlines of all pools are known, those that may serve are read whole, unless they were already, and
+    ///   chosen from. Where that gives nothing, or they are not known, all pools that the deciding level may mean are read.
+    /// - Parameter maySkip: More pools that might serve are left for another turn while the first ones are not known to be
+    ///   full: nothing can be kept or asked for in them.
     func choose(
-        _ request: PoolRequest, _ facts: inout SelectionFacts, _ shelf: inout PoolShelf, deadline: Moment
-    ) throws(LedgerError) -> [SlotPlan]? {
+        _ request: PoolRequest, _ facts: inout SelectionFacts, _ shelf: inout PoolShelf, maySkip: Bool, deadline: Moment
+    ) throws(LedgerError) -> Choice {
         let list: PoolList?
         switch request.pools {
-        case .inline: return nil
+        case .inline: return Choice(plans: nil)
         case .listed(let listed): list = listed
         case .defaults: list = nil
         }
+        if let choice = try chooseShortlisted(
+            list, request, &facts, &shelf, maySkip: maySkip, deadline: deadline)
+        {
+            rememberRecent(choice.plans ?? [])
+            return choice
+        }
         try fill(&shelf, for: list, deadline: deadline)
+        if let pools = shelf.listed { remember(pools) }
+        if shelf.isUntelling { rememberUntelling() }
         let pools = shelf.readings.values.compactMap { try? $0.get() }.filter { pool in
             list.map { $0.patterns.contains { $0.matches(pool.name) } } ?? pool.selectors.isDefault
         }
-        // No pool for everybody says nothing of the pods that name theirs.
-        if facts.isRehearsal, list == nil, pools.isEmpty { return [] }
+        if facts.isRehearsal, list == nil, pools.isEmpty { return Choice(plans: []) }
         try complete(&facts, for: pools.map(\.selectors), deadline: deadline)
-        // What the shelf has is right already where the rule is compiled and no purpose opens it.
+        try enforceReservations(in: &shelf, on: pools, request, facts, deadline: deadline)
+        let selection = PoolSelection(list, request, pools: shelf.readings, facts: facts)
+        let plans = try selecting { () throws(SelectionError) in try selection.plans() }
+        if shelf.isComplete, shelf.readings.count >= PoolMemory.minimumCount { rememberRecent(plans) }
+        return Choice(plans: plans)
+    }
+
+    /// The choice by outlines; nil where they are not known, or do not lead to one.
+    private func chooseShortlisted(
+        _ list: PoolList?, _ request: PoolRequest, _ facts: inout SelectionFacts, _ shelf: inout PoolShelf,
+        maySkip: Bool, deadline: Moment
+    ) throws(LedgerError) -> Choice? {
+        if let list, list.patterns.allSatisfy(\.isExact) { return nil }
+        guard let outlines = shelf.outlines?.values else { return nil }
+        let named = outlines.filter { outline in
+            list.map { $0.patterns.contains { $0.matches(outline.name) } } ?? outline.selectors.isDefault
+        }
+        // No pool for everybody says nothing of the pods that name theirs.
+        if facts.isRehearsal, list == nil, named.isEmpty { return Choice(plans: []) }
+        try complete(&facts, for: named.map(\.selectors), deadline: deadline)
+        let shortlist = PoolShortlist(list, request, outlines: named, facts: facts)
+        let first = shortlist.first
+        guard !first.isCut || maySkip && shortlist.outlines.allSatisfy({ $0.stickiness != .pods }) else { return nil }
+        let unread = first.names.filter { !shelf.knows($0) }
+        if !unread.isEmpty {
+            var answers = ask(PoolShelf.Query.named(unread).requests, deadline: deadline)[...]
+            try shelf.add(.named(unread)) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
+        }
+        let readings = shelf.readings.filter { first.names.contains($0.key) }
+        try enforceReservations(
+            in: &shelf, on: readings.values.compactMap { try? $0.get() }, request, facts, deadline: deadline)
+        let selection = PoolSelection(
+            list, request, pools: shelf.readings.filter { first.names.contains($0.key) }, facts: facts)
+        // What it says of pools that were not read would be wrong.
+        guard selection.problem == nil else { return nil }
+        let plans = try selecting { () throws(SelectionError) in try selection.plans() }
+        return Choice(plans: plans, isCut: first.isCut)
+    }
+
+    /// What the shelf has is right already where the rule is compiled and no purpose opens it.
+    private func enforceReservations(
+        in shelf: inout PoolShelf, on pools: [ValidatedPool], _ request: PoolRequest, _ facts: SelectionFacts,
+        deadline: Moment
+    ) throws(LedgerError) {
         let wanted = shelf.objects(pools.filter { $0.selectors.mismatch(facts) == nil }.map(\.name)).filter {
             request.purpose != nil || !$0.hasCompiledReservations
         }
         shelf.replace(try enforceReservations(on: wanted, purpose: request.purpose, deadline: deadline))
-        let selection = PoolSelection(list, request, pools: shelf.readings, facts: facts)
-        return try selecting { () throws(SelectionError) in try selection.plans() }
     }
 
     /// Reads pools that the deciding level names and the first round did not read.
     private func fill(_ shelf: inout PoolShelf, for list: PoolList?, deadline: Moment) throws(LedgerError) {
-        var missing: [String]?
+        var query = PoolShelf.Query.all
         if let list, list.patterns.allSatisfy(\.isExact) {
             var seen: Set<String> = []
             let names = list.patterns.map(\.text).filter { !shelf.knows($0) && seen.insert($0).inserted }
             guard !names.isEmpty else { return }
-            missing = names
+            query = .named(names)
         } else if shelf.isComplete {
             return
         }
-        var answers = ask(PoolShelf.requests(missing), deadline: deadline)[...]
-        try shelf.add(missing) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
+        var answers = ask(query.requests, deadline: deadline)[...]
+        try shelf.add(query) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
     }
 
     /// Finds out what pools select by and nobody has asked for yet.
@@ -136,7 +142,7 @@ extension Ledger {
 
     private var labelKey: String { "node-\(node)" }
 
-    private var rememberedLabels: [String: String]? {
+    var rememberedLabels: [String: String]? {
         guard let record = journal.scanRecord(pool: labelKey), let at = record["at"]?.int,
             transport.now() - Moment(nanoseconds: Int64(at)) < Self.labelMemory,
             let fields = try? JSONFields(record)

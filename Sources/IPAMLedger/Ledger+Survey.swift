@@ -15,10 +15,16 @@ extension Ledger {
         /// The claim that the pod would get by itself, where its name says that it may have one: asked for beside the rest,
         /// so that it costs no round trip.
         var foreseenClaim: Result<JSON, LedgerError>?
-        /// One for each address.
+        /// One for each address, with sliced pools as wholes.
         var slots: [SlotPlan]
+        /// Pools that may serve were left out, which were not read: see ``Ledger/choose``.
+        var isCut: Bool
+        /// What they are made from, to be made again when it is known what of sliced pools is this node's.
+        var choice: PoolChoice
         /// Addresses that the runtime or the pod asks for.
         var requested: [IPAddress]
+        /// What the pod, or its claim, wants reserved addresses for.
+        var purpose: String?
         /// What the pod adds to the result.
         var routes: [Route]
         /// Names from earlier ADDs: with a version where the attachment holds them, without one where a create may
@@ -26,27 +32,41 @@ extension Ledger {
         var leftover: [JournalEntry.Record]
     }
 
+    /// The pools that may serve, before any of them is sliced.
+    struct PoolChoice {
+        /// Those that were selected; nil where the configuration's own ranges serve.
+        var chosen: [SlotPlan]?
+        var inline: [String: ValidatedPool]
+        /// What the pod asks for by annotation.
+        var asked: [IPAddress]
+    }
+
     /// Reads, in one round trip, the pod, its namespace, the pools, and the names that an earlier ADD may have created.
     ///
     /// One more is made only where an annotation names pools that were not read, a range needs its pool made, or a pool
     /// selects by labels of the node that were not read a moment ago.
+    ///
+    /// - Parameter purpose: What a claim says of it; what the pod says counts before it.
     func survey(
-        _ order: ClaimOrder, leftover: [JournalEntry.Record], deadline: Moment, isDryRun: Bool = false
+        _ order: ClaimOrder, leftover: [JournalEntry.Record], purpose: String? = nil, deadline: Moment,
+        isDryRun: Bool = false
     ) throws(LedgerError) -> Situation {
         let inline = order.inlinePools
+        var facts = SelectionFacts(
+            node: node, interface: order.attachment.interface, network: order.attachment.networkName,
+            master: order.master, isRehearsal: isDryRun)
+        let query = query(order, leftover: leftover, facts)
         let requests =
-            podRequests(order) + PoolShelf.requests(order.listedPools)
+            podRequests(order) + query.requests
             + inline.map { APIRequest.get(.ipPools, name: $0.poolName) }
             + leftover.map { APIRequest.get(.ipAllocations, name: $0.name) }
-        var answers = ask(requests, deadline: deadline)[...]
+        let inquiries = inquire(requests, deadline: deadline) { $0.subject.resource == .ipClaims }
+        var answers = inquiries.map(\.outcome)[...]
 
         var claimant = Claimant(
             attachment: order.attachment, origin: .container, pod: nil, node: node, machineID: machineID)
         var (podMetadata, namespace): (ObjectMetadata?, ObjectMetadata?)
         var foreseenClaim: Result<JSON, LedgerError>?
-        var facts = SelectionFacts(
-            node: node, interface: order.attachment.interface, network: order.attachment.networkName,
-            master: order.master, isRehearsal: isDryRun)
         if let arguments = order.pod {
             podMetadata = try metadata(answers.removeFirst().unlessNotFound(), "pod", arguments.name)
             (claimant.origin, claimant.pod) = try identify(arguments, podMetadata)
@@ -56,10 +76,15 @@ extension Ledger {
                 namespace = try metadata(answers.removeFirst().unlessNotFound(), "namespace", arguments.namespace)
                 facts.namespace = .init(namespace)
             }
-            if order.foreseenClaim != nil { foreseenClaim = answers.removeFirst() }
+            if order.foreseenClaim != nil {
+                let answer = answers.removeFirst()
+                // A server that did not know the other kinds either is starting: whoever needs the claim asks again.
+                let isStarting = inquiries.contains { $0.wasUnserved && $0.request.subject.resource != .ipClaims }
+                foreseenClaim = isStarting ? nil : answer
+            }
         }
         var shelf = PoolShelf()
-        try shelf.add(order.listedPools) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
+        try shelf.add(query) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
         var ranges: [IPPool] = []
         for definition in inline {
             let found = try answers.removeFirst().unlessNotFound()
@@ -70,27 +95,60 @@ extension Ledger {
             let found = try answers.removeFirst().unlessNotFound()
             if let record = record.seen(found, by: claimant, now: transport.now()) { remembered.append(record) }
         }
-        let request = try selecting { () throws(SelectionError) in
+        var request = try selecting { () throws(SelectionError) in
             try PoolRequest(order.demand, families: order.families, facts: facts)
         }
-        let chosen = try choose(request, &facts, &shelf, deadline: deadline).map { plans throws(LedgerError) in
-            try slice(
-                plans, keepsAll: !order.requested(orElse: request.addresses).isEmpty, isDryRun: isDryRun,
-                deadline: deadline)
-        }
+        request.purpose = request.purpose ?? purpose
+        let requested = order.requested(orElse: request.addresses)
+        let chosen = try choose(
+            request, &facts, &shelf,
+            maySkip: requested.isEmpty && request.purpose == nil && !(podMetadata?.mayHaveClaim ?? false),
+            deadline: deadline)
         let ruled = try enforceReservations(on: ranges, purpose: request.purpose, deadline: deadline)
-        let slots = try order.slots(
-            chosen, inline: Dictionary(uniqueKeysWithValues: ruled.map { ($0.name, $0) }), asked: request.addresses)
-        for route in request.routes where !slots.contains(where: { $0.canReach(route) }) {
+        let choice = PoolChoice(
+            chosen: chosen.plans, inline: Dictionary(uniqueKeysWithValues: ruled.map { ($0.name, $0) }),
+            asked: request.addresses)
+        let slots = try order.slots(choice.chosen, inline: choice.inline, asked: choice.asked)
+        try refuseUnreachable(request.routes, from: slots)
+        return Situation(
+            claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
+            slots: slots, isCut: chosen.isCut, choice: choice, requested: requested, purpose: request.purpose,
+            routes: request.routes, leftover: remembered)
+    }
+
+    private func refuseUnreachable(_ routes: [Route], from slots: [SlotPlan]) throws(LedgerError) {
+        for route in routes where !slots.contains(where: { $0.canReach(route) }) {
             throw .annotation(
                 "annotation \(AnnotationKey.routes): no pool that may serve has \(route.gw.map { "\($0)" } ?? "the family")"
                     + " of the route to \(route.dst) in its subnet")
         }
-        return Situation(
-            claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
-            slots: slots, requested: order.requested(orElse: request.addresses),
-            routes: request.routes,
-            leftover: remembered)
+    }
+
+    /// The slots to be claimed: from the pools that the IPClaim wants, of sliced ones what is this node's, and with the
+    /// addresses that the claim asks for.
+    ///
+    /// Makes no request where no pool is sliced.
+    func plans(
+        _ order: ClaimOrder, _ situation: Situation, _ identity: Identity?, isDryRun: Bool = false, deadline: Moment
+    ) throws(LedgerError) -> [SlotPlan] {
+        var slots = situation.slots
+        if let chosen = situation.choice.chosen, chosen.contains(where: \.isSliced) {
+            let sliced = try slice(
+                try identity?.restrict(chosen) ?? chosen, keepsAll: !situation.requested.isEmpty, isDryRun: isDryRun,
+                deadline: deadline)
+            slots = try order.slots(sliced, inline: situation.choice.inline, asked: situation.choice.asked)
+            try refuseUnreachable(situation.routes, from: slots)
+        }
+        return try identity?.plans(slots, requested: situation.requested) ?? slots
+    }
+
+    /// How to learn of the pools. What an earlier ADD left behind may be of any pool.
+    private func query(
+        _ order: ClaimOrder, leftover: [JournalEntry.Record], _ facts: SelectionFacts
+    ) -> PoolShelf.Query {
+        if let names = order.listedPools { return .named(names) }
+        guard leftover.isEmpty, !readsAllPools, let memory = poolMemory else { return .all }
+        return .remembered(memory, likely: likely(memory, order, facts))
     }
 
     private func podRequests(_ order: ClaimOrder) -> [APIRequest] {
@@ -185,7 +243,18 @@ extension ClaimOrder {
     }
 }
 
+extension ObjectMetadata {
+    /// Whether the pod may have addresses that are kept for it, unless its pools keep those of all pods.
+    fileprivate var mayHaveClaim: Bool {
+        let names = ["ReplicaSet", "DaemonSet", "Job"]
+        return annotations.keys.contains { $0.hasPrefix(AnnotationKey.claim) || $0 == IPAMClaimReference.annotation }
+            || ownerReferences.contains { $0.isController && !names.contains($0.kind) }
+    }
+}
+
 extension SlotPlan {
+    fileprivate var isSliced: Bool { (pools + closed).contains { $0.nodeBlocks != nil } }
+
     /// Whether a route can be added to the result: the kernel refuses a next hop that is not on-link.
     func canReach(_ route: Route) -> Bool {
         pools.contains { pool in

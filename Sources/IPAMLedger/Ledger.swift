@@ -19,6 +19,10 @@ package struct Ledger {
     var generator = SystemRandomNumberGenerator()
     /// During a claim, by UID of the pool: which of this node's blocks were found full.
     var fullBlocks: [String: Set<String>] = [:]
+    /// During a claim: pools that may serve were not read, because others that may were.
+    var hasPassedOver = false
+    /// During a claim: those others are full.
+    var readsAllPools = false
 
     package init(
         transport: any Transport, journal: Journal, node: String, machineID: String, log: any LedgerLog,

@@ -8,7 +8,8 @@ struct Explain: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows which pools an ADD for a pod would look at, in which order, and what it would get now.",
         discussion: """
-            Changes nothing. The network configuration is that of --config, the pools are those of --pools; without \
+            Changes nothing. It tells which IPClaim the pod has or would get, and what its node has of pools that are \
+            given out in blocks. The network configuration is that of --config, the pools are those of --pools; without \
             both, Multus' NetworkAttachmentDefinitions that the pod's annotations name are read. Exit status 1 when an \
             ADD would fail.
             """)
@@ -21,6 +22,13 @@ struct Explain: ParsableCommand {
 
     @Option(help: "IPPools in order of preference, with commas between, as in `ipam.pools`.")
     var pools: String?
+
+    @Option(
+        help: """
+            The pod's interface to explain, such as net1; without it all that the annotations tell of, and eth0 for \
+            --config and --pools.
+            """)
+    var interface: String?
 
     @OptionGroup(title: "Common options") var options: GlobalOptions
 
@@ -41,9 +49,10 @@ struct Explain: ParsableCommand {
         let key: PodKey
         switch try HolderQuery(pod, namespace: session.namespace) {
         case .pod(let named), .name(let named): key = named
-        case .address, .allocation, .node: throw ConsoleError("\"\(pod)\" is not a pod: write POD or NAMESPACE/POD")
+        case .address, .allocation, .node, .claim:
+            throw ConsoleError("\"\(pod)\" is not a pod: write POD or NAMESPACE/POD")
         }
-        let report = try session.reader.explanation(of: key, source)
+        let report = try session.reader.explanation(of: key, source, interface: interface)
         session.show(report)
         if !report.isServed { throw ExitCode.no }
     }

@@ -19,13 +19,14 @@ struct Status: ParsableCommand {
 
 struct Who: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Shows who has an address, or which addresses a pod or node has: since when, in what state, and why.",
+        abstract:
+            "Shows who has an address, or which ones a pod, node or claim has: since when, in what state, and why.",
         discussion: "Exit status 1 when nobody has it.")
 
     @Argument(
         help: """
-            An address (IPv6 in any spelling), NETWORK/ADDRESS, the name of an allocation, POD, NAMESPACE/POD or NODE; \
-            pod/NAME and node/NAME say which is meant.
+            An address (IPv6 in any spelling), NETWORK/ADDRESS, the name of an allocation, POD, NAMESPACE/POD, NODE or \
+            IPCLAIM; pod/NAME, node/NAME, claim/NAME and claim/NAMESPACE/NAME say which is meant.
             """)
     var subject: String
 
@@ -40,7 +41,7 @@ struct Who: ParsableCommand {
         let report = try session.reader.holders(
             query, systemNamespace: options.systemNamespace, wallClock: session.wallClock)
         session.show(report)
-        if report.holders.isEmpty { throw ExitCode.no }
+        if report.holders.isEmpty, report.claims.isEmpty { throw ExitCode.no }
     }
 }
 

@@ -73,7 +73,7 @@ extension HolderQuery {
         switch self {
         case .address(let address): AllocationName(address)
         case .allocation(let name): name
-        case .pod, .node, .name: nil
+        case .pod, .node, .claim, .name: nil
         }
     }
 }

@@ -148,7 +148,7 @@ extension APIRequest {
             method: .get,
             path: type.path(namespace: namespace, name: nil),
             query: options.queryItems,
-            headers: [options.metadataOnly ? .acceptMetadataList : .acceptJSON],
+            headers: [.accept(options.form)],
             subject: Subject(verb: .list, resource: type, namespace: namespace))
     }
 
@@ -226,8 +226,16 @@ extension APIRequest.Header {
     // A server that cannot cut objects down to their metadata takes the second choice.
     static let acceptMetadata = APIRequest.Header(
         "Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json")
-    static let acceptMetadataList = APIRequest.Header(
-        "Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json")
+
+    static func accept(_ form: ListOptions.Form) -> APIRequest.Header {
+        switch form {
+        case .whole: acceptJSON
+        case .metadata:
+            APIRequest.Header(
+                "Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json")
+        case .table: APIRequest.Header("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1,application/json")
+        }
+    }
 
     static func contentType(_ type: String) -> APIRequest.Header { APIRequest.Header("Content-Type", type) }
 }

@@ -81,14 +81,6 @@ package struct OwnerReference: Hashable, Sendable {
         uid = try fields.requiredString("uid")
         isController = try fields.bool("controller") ?? false
     }
-
-    package var json: JSON {
-        var json: JSON = [
-            "apiVersion": .string(apiVersion), "kind": .string(kind), "name": .string(name), "uid": .string(uid),
-        ]
-        if isController { json["controller"] = true }
-        return json
-    }
 }
 
 /// One answer to a list.

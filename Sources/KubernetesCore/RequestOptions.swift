@@ -11,19 +11,28 @@ package struct ListOptions: Hashable, Sendable {
     package var continueToken: String?
     /// `0` is answered from the server's cache, which is cheap and may lag. Nil is the state of etcd.
     package var resourceVersion: String?
-    /// Only `metadata` of each object, as a PartialObjectMetadataList.
-    package var metadataOnly: Bool
+    /// How much of each object.
+    package var form: Form
+
+    package enum Form: Hashable, Sendable {
+        case whole
+        /// Only `metadata`, as a PartialObjectMetadataList.
+        case metadata
+        /// Only the columns that the kind's definition prints, as a Table (`includeObject=None`): the server reads them from
+        /// the object that it has, and writes the fewest bytes. One that cannot do this answers with whole objects.
+        case table
+    }
 
     package init(
         labelSelector: String? = nil, fieldSelector: String? = nil, limit: Int? = nil, continueToken: String? = nil,
-        resourceVersion: String? = nil, metadataOnly: Bool = false
+        resourceVersion: String? = nil, form: Form = .whole
     ) {
         self.labelSelector = labelSelector
         self.fieldSelector = fieldSelector
         self.limit = limit
         self.continueToken = continueToken
         self.resourceVersion = resourceVersion
-        self.metadataOnly = metadataOnly
+        self.form = form
     }
 
     var queryItems: [APIRequest.QueryItem] {
@@ -33,6 +42,7 @@ package struct ListOptions: Hashable, Sendable {
         if let limit { items.append(.init("limit", String(limit))) }
         if let continueToken { items.append(.init("continue", continueToken)) }
         if let resourceVersion { items.append(.init("resourceVersion", resourceVersion)) }
+        if form == .table { items.append(.init("includeObject", "None")) }
         return items
     }
 }

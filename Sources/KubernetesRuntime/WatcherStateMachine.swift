@@ -296,7 +296,7 @@ package struct WatcherStateMachine: Sendable {
             }
         return ListOptions(
             labelSelector: scope.labelSelector, fieldSelector: scope.fieldSelector, limit: limit,
-            resourceVersion: version, metadataOnly: scope.metadataOnly)
+            resourceVersion: version, form: scope.metadataOnly ? .metadata : .whole)
     }
 }
 

@@ -175,7 +175,7 @@ private final class LargeCluster {
                 ])
         }
         try await Fillers.make(requests, "pods made", bench.controlPlane)
-        let options = ListOptions(limit: 5_000, metadataOnly: true)
+        let options = ListOptions(limit: 5_000, form: .metadata)
         pods = try await bench.controlPlane.withAdmin { client in
             try client.listAll(
                 .pods, namespace: Self.namespace, options: options, deadline: .now() + .seconds(120)

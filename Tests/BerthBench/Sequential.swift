@@ -25,13 +25,14 @@ extension Bench {
             del.append(deleted.process, released)
             repeated.append(again.process, empty)
         }
+        let kept = try await claimed(count / 2)
         return [
             add.figure(.sequential, "ADD", FloorProgram.name, goal: .ratioAtMost(1.3)),
             add.processorFigure(.sequential, "ADD", FloorProgram.name),
             del.figure(.sequential, "DEL", FloorProgram.name),
             del.processorFigure(.sequential, "DEL", FloorProgram.name),
             repeated.figure(.sequential, "DEL, repeated", "empty C program"),
-        ]
+        ] + kept
     }
 }
 

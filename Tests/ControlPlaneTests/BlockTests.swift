@@ -148,6 +148,34 @@ struct BlockTests {
         }
     }
 
+    @Test func `C4: nodes that claim blocks of two lengths at once, of pools that overlap, never share an address`()
+        async throws
+    {
+        try await BlockBench.run(["prefixLength": 29]) { bench in
+            let wide = try await bench.another("wide", ["prefixLength": 28])
+            var nodes: [TestNode] = []
+            for _ in 0..<5 {
+                nodes.append(
+                    try await TestNode(
+                        bench.claims.controlPlane, through: bench.claims.proxy, settings: ["timeoutSeconds": 60]))
+            }
+            let given = try await concurrently((0..<20).map { (nodes[$0 % 5], $0 % 2 == 0 ? bench : wide) }) {
+                node, bench in
+                (node.name, bench.pool, try await bench.add(on: node))
+            }
+            let blocks = try await bench.blocks() + wide.blocks()
+            for (index, block) in blocks.enumerated() {
+                for other in blocks[(index + 1)...] { #expect(!block.overlaps(other), "\(block) \(other)") }
+            }
+            #expect(Set(given.flatMap(\.2)).count == 20)
+            for (node, pool, addresses) in given {
+                let owners = blocks.filter { block in addresses.allSatisfy { block.cidr.contains($0) } }
+                #expect(owners.map(\.spec.node) == [node] && owners.map(\.spec.pool) == [pool])
+            }
+            for node in nodes { try node.remove() }
+        }
+    }
+
     @Test func `C3: a block that is Releasing is taken back before it is used`() async throws {
         try await BlockBench.run(["prefixLength": 25]) { bench in
             let sandbox = try bench.claims.node.newSandbox()
@@ -240,31 +268,48 @@ struct BlockBench: Sendable {
         _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, isolation: isolated (any Actor)? = #isolation,
         _ body: (BlockBench) async throws -> Void
     ) async throws {
-        try await ClaimBench.run { claims in
-            let subnets = Subnets.next()
-            let bench = BlockBench(claims: claims, subnets: subnets, pool: subnets.name("sliced"))
-            var spec: JSON = ["subnet": .string(subnets.subnet4), "cooldown": "0s", "nodeBlocks": nodeBlocks]
-            if let ranges {
-                spec["ranges"] = [.string("\(subnets.address4(ranges.0))-\(subnets.address4(ranges.1))")]
-            }
-            let object: JSON = [
-                "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPPool",
-                "metadata": [
-                    "name": .string(bench.pool), "labels": [ControlPlane.testLabel: .string(claims.label)],
-                ], "spec": spec,
-            ]
-            _ = try await claims.controlPlane.withAdmin {
-                try $0.create(.ipPools, name: bench.pool, object: object, deadline: .soon)
-            }
-            try await claims.controlPlane.compileNothing(into: bench.pool)
-            do {
-                try await body(bench)
-            } catch {
-                try await bench.removeBlocks()
-                throw error
-            }
+        try await ClaimBench.run { try await run(nodeBlocks, ranges: ranges, on: $0, body) }
+    }
+
+    static func run(
+        _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, on claims: ClaimBench,
+        isolation: isolated (any Actor)? = #isolation, _ body: (BlockBench) async throws -> Void
+    ) async throws {
+        let subnets = Subnets.next()
+        let bench = BlockBench(claims: claims, subnets: subnets, pool: subnets.name("sliced"))
+        try await bench.makePool(nodeBlocks, ranges: ranges)
+        do {
+            try await body(bench)
+        } catch {
             try await bench.removeBlocks()
+            throw error
         }
+        try await bench.removeBlocks()
+    }
+
+    /// Makes another pool of the same subnet.
+    func another(_ suffix: String, _ nodeBlocks: JSON) async throws -> BlockBench {
+        let bench = BlockBench(claims: claims, subnets: subnets, pool: subnets.name(suffix))
+        try await bench.makePool(nodeBlocks, ranges: nil)
+        return bench
+    }
+
+    private func makePool(_ nodeBlocks: JSON, ranges: (Int, Int)?) async throws {
+        var spec: JSON = ["subnet": .string(subnets.subnet4), "cooldown": "0s", "nodeBlocks": nodeBlocks]
+        if let ranges {
+            spec["ranges"] = [.string("\(subnets.address4(ranges.0))-\(subnets.address4(ranges.1))")]
+        }
+        let object: JSON = [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPPool",
+            "metadata": [
+                "name": .string(pool), "labels": [ControlPlane.testLabel: .string(claims.label)],
+            ], "spec": spec,
+        ]
+        let name = pool
+        _ = try await claims.controlPlane.withAdmin {
+            try $0.create(.ipPools, name: name, object: object, deadline: .soon)
+        }
+        try await claims.controlPlane.compileNothing(into: pool)
     }
 
     func withNode(isolation: isolated (any Actor)? = #isolation, _ body: (TestNode) async throws -> Void) async throws {
@@ -316,10 +361,14 @@ struct BlockBench: Sendable {
         }
     }
 
+    /// Those of all pools of the subnet.
     private func removeBlocks() async throws {
-        for block in try await blocks() {
-            _ = try await claims.controlPlane.withAdmin {
-                try $0.delete(.ipBlocks, name: block.name, preconditions: nil, deadline: .soon)
+        let subnet = try IPPrefix(parsing: subnets.subnet4)
+        try await claims.controlPlane.withAdmin { client in
+            for object in try client.list(.ipBlocks, deadline: .soon).items {
+                let block = try ValidatedBlock(try IPBlock(object))
+                guard subnet.contains(block.cidr.address) else { continue }
+                _ = try client.delete(.ipBlocks, name: block.name, preconditions: nil, deadline: .soon)
             }
         }
     }

@@ -206,7 +206,7 @@ struct ClaimBench: Sendable {
             // Answered when the server's cache has it too.
             let options = ListOptions(
                 labelSelector: "\(LabelKey.pool)=\(pool.name)", resourceVersion: entered.metadata.resourceVersion,
-                metadataOnly: true)
+                form: .metadata)
             _ = try client.list(.ipAllocations, options: options, deadline: .soon)
             return entered
         }
@@ -284,7 +284,7 @@ extension ControlPlane {
         try await withAdmin { client in
             let selector = "\(Self.testLabel)=\(label)"
             let pools = try client.list(
-                .ipPools, options: ListOptions(labelSelector: selector, metadataOnly: true), deadline: .soon)
+                .ipPools, options: ListOptions(labelSelector: selector, form: .metadata), deadline: .soon)
             let names = pools.items.compactMap { $0["metadata"]?["name"]?.string }
             if !names.isEmpty {
                 try client.deleteAll(.ipAllocations, "\(LabelKey.pool) in (\(names.joined(separator: ",")))")

@@ -104,7 +104,7 @@ struct ClientVerbTests {
                 #expect(one["data"] == nil)
                 #expect(try one.metadataValue.name == name)
                 let list = try client.list(
-                    .configMaps, options: ListOptions(labelSelector: selector, metadataOnly: true), deadline: .soon)
+                    .configMaps, options: ListOptions(labelSelector: selector, form: .metadata), deadline: .soon)
                 #expect(list.items.count == 1)
                 #expect(list.items.first?["data"] == nil)
                 #expect(try list.items.first?.metadataValue.name == name)

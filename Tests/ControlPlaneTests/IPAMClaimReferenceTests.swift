@@ -9,14 +9,11 @@ import Testing
 /// Pods that refer to IPAMClaims, while no controller runs.
 @Suite("IPAMClaims", .controlPlane, .timeLimit(.minutes(10)))
 struct IPAMClaimReferenceTests {
-    /// Once for all tests: two at once who make one definition hinder each other.
-    private static let installation = Task { try await ControlPlane.ready().installIPAMClaims() }
-
     private static func run(
         annotations: [String: String] = [:], isolation: isolated (any Actor)? = #isolation,
         _ body: (IdentityBench) async throws -> Void
     ) async throws {
-        try await installation.value
+        try await ControlPlane.ipamClaims.value
         try await IdentityBench.run(annotations: annotations) { try await body($0) }
     }
 
@@ -44,6 +41,21 @@ struct IPAMClaimReferenceTests {
             bench.proxy.clearLog()
             #expect(try await identity.add(waiting, v4, v6).checked().addresses == added.addresses)
             #expect(bench.proxy.log.verbs.count { $0 == "get ipamclaims" } == 1)
+        }
+    }
+
+    @Test func `an IPAMClaim is read beside the claim that stands for it`() async throws {
+        try await Self.run { identity in
+            let pool = try await identity.bench.makePool()
+            try await identity.bench.controlPlane.makeIPAMClaim("vm1.blue", namespace: identity.namespace)
+            let pod = try await identity.pod("a", referringTo: "vm1.blue")
+            let added = try await identity.add(
+                try identity.sandbox(of: pod, interface: "net1"), [pool],
+                inRounds: [
+                    ["get ippools", "get namespaces", "get pods"], ["get ipamclaims", "get ipclaims"],
+                    ["create ipclaims"], ["create ipallocations", "patch ipclaims"],
+                ])
+            #expect(added.addresses.count == 1)
         }
     }
 

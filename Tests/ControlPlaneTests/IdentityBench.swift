@@ -4,6 +4,7 @@ import JSONText
 import KubernetesClient
 import KubernetesCore
 import TestSupport
+import Testing
 
 /// A namespace with claims, which no other test has, on a bench. No controller runs beside it.
 struct IdentityBench: Sendable {
@@ -51,6 +52,50 @@ struct IdentityBench: Sendable {
 
     func add(_ sandbox: TestSandbox, _ pools: ClaimPool..., on node: TestNode? = nil) async throws -> PluginOutcome {
         try await (node ?? bench.node).add(sandbox, bench.configuration(pools, on: node))
+    }
+
+    /// Adds a sandbox, and holds back every request until all of its round trip are there.
+    ///
+    /// - Parameter rounds: What each round trip asks, in any order.
+    func add(
+        _ sandbox: TestSandbox, _ pools: [ClaimPool], inRounds rounds: [[String]], on node: TestNode? = nil
+    ) async throws -> PluginOutcome {
+        let (proxy, node) = (bench.proxy, node ?? bench.node)
+        proxy.clearLog()
+        var seen = 0
+        var gate = Gate("round trip 1")
+        var rule: FaultRule? = proxy.when(.any, .always, .hold(gate))
+        let call = try node.runner.start(node.call("ADD", sandbox, bench.configuration(pools, on: node)))
+        for (number, round) in rounds.enumerated() {
+            try await gate.reached(round.count)
+            let verbs = proxy.log.verbs.dropFirst(seen)
+            #expect(verbs.sorted() == round.sorted())
+            seen += verbs.count
+            rule?.remove()
+            let next = Gate("round trip \(number + 2)")
+            rule = number + 1 < rounds.count ? proxy.when(.any, .always, .hold(next)) : nil
+            gate.open()
+            gate = next
+        }
+        let outcome = try await call.outcome().checked()
+        #expect(proxy.log.verbs.dropFirst(seen) == [], "another round trip")
+        return outcome
+    }
+
+    /// Lets a pod of the set get addresses and go, so that they are kept.
+    ///
+    /// - Parameter isPublished: The controller has written down what is kept.
+    func keep(isPublished: Bool, _ pools: ClaimPool...) async throws -> [String] {
+        let pod = try await pod()
+        let sandbox = try sandbox(of: pod)
+        let configuration = bench.configuration(pools)
+        let added = try await bench.node.add(sandbox, configuration).checked()
+        try await bench.node.del(sandbox, configuration, previous: added).checked()
+        if isPublished {
+            for claim in try await claims() { try await publish(added.addresses, of: claim) }
+        }
+        try await bench.controlPlane.delete(pod)
+        return added.addresses
     }
 
     func del(_ sandbox: TestSandbox, _ pools: ClaimPool..., on node: TestNode? = nil) async throws {

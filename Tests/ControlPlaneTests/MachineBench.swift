@@ -12,14 +12,11 @@ struct MachineBench: Sendable {
     var bench: ClaimBench { identity.bench }
     var controlPlane: ControlPlane { identity.bench.controlPlane }
 
-    /// Once for all tests: two at once who make one definition hinder each other.
-    private static let installation = Task { try await ControlPlane.ready().installKubeVirt() }
-
     static func run(
         annotations: [String: String] = [:], isolation: isolated (any Actor)? = #isolation,
         _ body: (MachineBench) async throws -> Void
     ) async throws {
-        try await installation.value
+        try await ControlPlane.kubeVirt.value
         try await IdentityBench.run(annotations: annotations) { identity in
             try await body(MachineBench(identity: identity))
         }

@@ -202,6 +202,40 @@ struct ReservationTests {
         }
     }
 
+    @Test func `C17: a pod whose claim names the purpose gets its addresses, and keeps them`() async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool(size: 4, cooldown: "0s", isCompiled: false)
+            try await bench.reserve([pool.addresses[2]], ["purpose": "egress"])
+            let claim = Subnets.next().name
+            let object: JSON = [
+                "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPClaim",
+                "metadata": ["name": .string(claim), "namespace": "default"], "spec": ["purpose": "egress"],
+            ]
+            _ = try await bench.controlPlane.withAdmin {
+                try $0.create(.ipClaims, namespace: "default", name: claim, object: object, deadline: .soon)
+            }
+            for _ in 0..<2 {
+                let pod = try await bench.controlPlane.makePod(
+                    Subnets.next().name, node: bench.node.name, labels: [ControlPlane.testLabel: bench.label],
+                    annotations: [AnnotationKey.claim: claim])
+                let sandbox = try bench.node.newSandbox(pod: pod)
+                #expect(try await bench.add(sandbox, pool).checked().addresses == [pool.addresses[2]])
+                #expect(try await bench.add(sandbox, pool).checked().addresses == [pool.addresses[2]])
+                try await bench.del(sandbox, pool)
+                try await bench.controlPlane.delete(pod)
+            }
+            let confused = try await bench.controlPlane.makePod(
+                Subnets.next().name, node: bench.node.name, labels: [ControlPlane.testLabel: bench.label],
+                annotations: [AnnotationKey.claim: claim, AnnotationKey.purpose: "dns"])
+            let refused = try await bench.add(try bench.node.newSandbox(pod: confused), pool)
+            #expect(refused.code == PluginCode.addressRefused, "\(refused)")
+            #expect(refused.failure?.message.contains("names \"dns\"") == true, "\(refused)")
+            _ = try await bench.controlPlane.withAdmin {
+                try $0.delete(.ipClaims, namespace: "default", name: claim, preconditions: nil, deadline: .soon)
+            }
+        }
+    }
+
     @Test func `C17: an address of a purpose is given on request to who names it, and to nobody else`() async throws {
         try await ClaimBench.run { bench in
             let pool = try await bench.makePool(cooldown: "0s")

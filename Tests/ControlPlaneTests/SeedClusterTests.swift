@@ -157,4 +157,31 @@ struct SeedClusterTests {
             try expectFailure(try await rig.node.add(try rig.node.newSandbox(), configuration), code: 101)
         }
     }
+
+    @Test func `C21: an edit of range and gateway is for new ADDs, and who has an address keeps it`() async throws {
+        try await PluginRig.run { rig in
+            let pool = try await rig.makePool(
+                "pool",
+                ["ranges": [rig.range4(10...11)], "gateway": .string(rig.subnets.address4(1)), "cooldown": "0s"])
+            let configuration = rig.node.configuration(pools: [pool])
+            let early = try rig.node.newSandbox()
+            let before = try await rig.node.add(early, configuration).checked()
+            let object = try await rig.object(before.addresses[0])
+            try await rig.changePool(
+                pool, ["ranges": [rig.range4(20...21)], "gateway": .string(rig.subnets.address4(2))])
+            for _ in 0..<2 {
+                let added = try await rig.node.add(try rig.node.newSandbox(), configuration).checked()
+                #expect([20, 21].map { "\(rig.subnets.address4($0))/24" }.contains(added.interfaceAddresses[0]))
+                #expect(added.result?["ips"]?.array?.first?["gateway"]?.string == rig.subnets.address4(2))
+                #expect(added.result?["routes"] == [["dst": "0.0.0.0/0", "gw": .string(rig.subnets.address4(2))]])
+            }
+            // Not one of the old range, though one of it is free.
+            try expectFailure(try await rig.node.add(try rig.node.newSandbox(), configuration), code: 101)
+            #expect(try await rig.object(before.addresses[0]) == object)
+            expectSilentSuccess(try await rig.node.check(early, configuration, previous: before))
+            #expect(try await rig.node.add(early, configuration).checked().addresses == before.addresses)
+            expectSilentSuccess(try await rig.node.del(early, configuration, previous: before))
+            #expect(try await rig.object(before.addresses[0]) == nil)
+        }
+    }
 }

@@ -1,6 +1,8 @@
 import IPAMAPI
 import IPAddressing
 import JSONText
+import KubernetesClient
+import KubernetesCore
 import TestSupport
 import Testing
 
@@ -184,5 +186,123 @@ struct SeedKubernetesTests {
                 unreadable.message == "kubeconfig \(rig.node.kubeconfig): cannot be read: No such file or directory")
             try await rig.expectNothingHeld()
         }
+    }
+
+    // MARK: The node decides
+
+    /// Without `nodeAddresses` in `berth.conf`: the kernel is asked.
+    @Test func `F1: of the subnets of one group that of an address on the node's own interfaces serves`() async throws {
+        try await PluginRig.run { rig in
+            let racks = [Subnets.next(), Subnets.next()]
+            for (index, rack) in racks.enumerated() {
+                try await rig.makePool(
+                    "rack\(index)",
+                    [
+                        "subnet": .string("\(rig.subnets.address4(64 * index))/26"),
+                        "gateway": .string(rig.subnets.address4(64 * index + 1)),
+                        "nodeSubnets": [.string(rack.subnet4)], "cooldown": "0s",
+                    ])
+            }
+            let configuration = rig.node.configuration(pools: [rig.subnets.name("rack*")])
+            func expectNone() async throws {
+                let outcome = try await rig.node.add(try rig.node.newSandbox(), configuration)
+                try expectFailure(
+                    outcome, code: 100, says: [rig.node.name, racks[0].subnet4, racks[1].subnet4, "spec.nodeSubnets"])
+                try await rig.expectNothingHeld()
+            }
+            try await expectNone()
+            for (index, rack) in racks.enumerated() {
+                try await withInterfaceAddress("\(rack.address4(7))/32") {
+                    let sandbox = try rig.node.newSandbox()
+                    let added = try await rig.node.add(sandbox, configuration).checked()
+                    let first = 64 * index
+                    let expected = (first + 2..<first + 63).map { "\(rig.subnets.address4($0))/26" }
+                    #expect(expected.contains(added.interfaceAddresses[0]))
+                    let entry = try #require(added.result?["ips"]?.array?.first)
+                    #expect(entry["gateway"]?.string == rig.subnets.address4(first + 1))
+                    expectSilentSuccess(try await rig.node.del(sandbox, configuration))
+                }
+            }
+            try await expectNone()
+        }
+    }
+
+    @Test func `F7: an ADD works before the pod has a hostIP, and does not believe a wrong one`() async throws {
+        try await PluginRig.run { rig in
+            let node = try await rig.makeNode("own", settings: ["nodeAddresses": ["10.1.2.3"]])
+            let pools = [
+                try await rig.makePool(
+                    "a", ["ranges": [rig.range4(10...19)], "cooldown": "0s", "nodeSubnets": ["10.1.0.0/16"]]),
+                try await rig.makePool(
+                    "b", ["ranges": [rig.range4(20...29)], "cooldown": "0s", "nodeSubnets": ["10.2.0.0/16"]]),
+            ]
+            let pod = try await rig.makePod(on: node)
+            let own = Set((10...19).map { rig.subnets.address4($0) })
+            for hostIP in [nil, "10.2.0.9"] {
+                if let hostIP {
+                    let status: JSON = ["status": ["hostIP": .string(hostIP)]]
+                    _ = try await rig.controlPlane.withAdmin {
+                        try $0.patch(
+                            .pods, namespace: pod.namespace, name: pod.name, patch: .merge(status),
+                            subresource: "status", deadline: .soon)
+                    }
+                }
+                let read = try await rig.controlPlane.withAdmin {
+                    try $0.get(.pods, namespace: pod.namespace, name: pod.name, deadline: .soon)
+                }
+                #expect(read["status"]?["hostIP"]?.string == hostIP)
+                let sandbox = try node.newSandbox(pod: pod)
+                let added = try await node.add(sandbox, node.configuration(pools: pools)).checked()
+                #expect(own.isSuperset(of: added.addresses))
+                expectSilentSuccess(try await node.del(sandbox, node.configuration(pools: pools)))
+            }
+        }
+    }
+
+    // MARK: CHECK
+
+    @Test func `F8: CHECK fails for an address that is kept for the pod, is its next sandbox's, or is no more`()
+        async throws
+    {
+        try await IdentityBench.run { identity in
+            let bench = identity.bench
+            let pool = try await bench.makePool(cooldown: "0s")
+            let configuration = bench.configuration([pool])
+            let pod = try await identity.pod()
+            let (old, new) = (try identity.sandbox(of: pod), try identity.sandbox(of: pod))
+            let added = try await identity.add(old, pool).checked()
+            func expectNotHeld() async throws {
+                let checked = try await bench.node.check(old, configuration, previous: added)
+                try expectFailure(checked, code: PluginCode.notHeld, says: [old.containerID])
+            }
+            try await bench.node.check(old, configuration, previous: added).checked()
+            try await identity.del(old, pool)
+            #expect(try await identity.allocation(added.addresses[0])?.spec.state == .held)
+            try await expectNotHeld()
+            #expect(try await identity.add(new, pool).checked().addresses == added.addresses)
+            try await expectNotHeld()
+            try await bench.node.check(new, configuration, previous: added).checked()
+            // As an administrator does, or a restored backup.
+            try await bench.deleteAllocation(added.addresses[0])
+            let gone = try await bench.node.check(new, configuration, previous: added)
+            try expectFailure(gone, code: PluginCode.notHeld, says: [added.addresses[0], new.containerID])
+        }
+    }
+
+    /// Adds an address to an interface of this machine for as long as `body` runs.
+    private func withInterfaceAddress(_ address: String, _ body: () async throws -> Void) async throws {
+        // At most 15 characters.
+        let name = "v\(Subnets.next().name.suffix(12))"
+        try await runChecked("ip", ["link", "add", name, "type", "veth"])
+        let result: Result<Void, any Error>
+        do {
+            try await runChecked("ip", ["address", "add", address, "dev", name])
+            result = .success(try await body())
+        } catch {
+            result = .failure(error)
+        }
+        // Also when the test was cancelled.
+        try await Task.detached { _ = try await runChecked("ip", ["link", "del", name]) }.value
+        try result.get()
     }
 }

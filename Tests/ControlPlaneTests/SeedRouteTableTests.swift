@@ -46,6 +46,42 @@ struct SeedRouteTableTests {
         }
     }
 
+    /// `EXCLUDE_FIRST` counts from the network ID, and `EXCLUDE_LAST` from the address before the broadcast address.
+    @Test(
+        arguments: [(0, 0, 1...14), (1, 0, 1...14), (3, 3, 3...11), (3, 0, 3...14), (0, 3, 1...11), (7, 7, 7...7)])
+    func `R2: of a 28 without its first and last addresses exactly the others are given`(
+        first: Int, last: Int, usable: ClosedRange<Int>
+    ) async throws {
+        try await PluginRig.run { rig in
+            let network = 32
+            var exclude: [JSON] = []
+            if first > 0 { exclude.append(rig.range4(network...network + first - 1)) }
+            if last > 0 { exclude.append(rig.range4(network + 15 - last...network + 14)) }
+            let pool = try await rig.makePool(
+                "pool",
+                [
+                    "subnet": .string("\(rig.subnets.address4(network))/28"), "exclude": .array(exclude),
+                    "cooldown": "0s",
+                ])
+            let configuration = rig.node.configuration(pools: [pool])
+            let hosts = usable.map { network + $0 }
+            let added = try await concurrently(hosts) { _ in
+                try await rig.node.add(try rig.node.newSandbox(), configuration).checked().addresses
+            }
+            #expect(added.flatMap(\.self).sorted() == hosts.map { rig.subnets.address4($0) }.sorted())
+            try expectFailure(
+                try await rig.node.add(try rig.node.newSandbox(), configuration), code: 101,
+                says: ["\(usable.count) usable"])
+            // Not on request either.
+            for host in Set(network...network + 15).subtracting(hosts) {
+                try expectFailure(
+                    try await rig.node.add(
+                        try rig.node.newSandbox(), request(rig.node, pool, rig.subnets.address4(host))),
+                    code: 102, says: [rig.subnets.address4(host)])
+            }
+        }
+    }
+
     @Test func `R3: a specific free address is given, and one that is taken is a clear error`() async throws {
         try await PluginRig.runThroughProxy { rig, proxy in
             let pool = try await rig.makePool(hosts: 10...200)
@@ -176,6 +212,40 @@ struct SeedRouteTableTests {
             try expectFailure(
                 try await rig.node.check(sandbox, configuration, previous: added), code: 103,
                 says: [sandbox.containerID])
+        }
+    }
+
+    @Test func `R11: what a node holds stays its own when links flap and when it boots anew, until its DELs come`()
+        async throws
+    {
+        try await PluginRig.run { rig in
+            let pool = try await rig.makePool(hosts: 10...11)
+            let configuration = rig.node.configuration(pools: [pool])
+            let pod = try await rig.makePod()
+            let sandbox = try rig.node.newSandbox(pod: pod)
+            let held = try await rig.node.add(sandbox, configuration).checked().addresses
+            // The network namespace goes with the boot, and so may the journal; nobody calls the plugin.
+            try Files.remove(sandbox.netns)
+            try Files.removeTree(rig.node.journal)
+            let other = try await rig.makeNode("other")
+            let taken = try await other.add(try other.newSandbox(), other.configuration(pools: [pool])).checked()
+            #expect(Set(taken.addresses).isDisjoint(with: held))
+            for node in [rig.node, other] {
+                try expectFailure(
+                    try await node.add(try node.newSandbox(), node.configuration(pools: [pool])), code: 101)
+                let asking = try await node.add(try node.newSandbox(), request(node, pool, held[0]))
+                try expectFailure(asking, code: 102, says: [held[0], pod.name])
+            }
+            #expect(try await rig.states()[held[0]] == "Bound")
+            // kubelet's calls after a boot: a DEL of the old sandbox, without a namespace, and an ADD of a new one.
+            // On a busy machine a DEL may only write the release down, and the next one makes it.
+            for _ in 0..<20 where try await rig.states()[held[0]] != nil {
+                expectSilentSuccess(try await rig.node.delAgain(sandbox, configuration))
+            }
+            let again = try await rig.node.add(
+                try rig.node.newSandbox(pod: pod), request(rig.node, pool, held[0])
+            ).checked()
+            #expect(again.addresses == held)
         }
     }
 

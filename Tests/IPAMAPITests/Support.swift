@@ -53,7 +53,8 @@ extension IPClaim {
     static let full = IPClaim(
         metadata: ObjectMetadata(name: "web", namespace: "shop"),
         spec: Spec(
-            addresses: ["10.19.120.7"], pools: ["blue"], retention: Retention(.period, seconds: 7200),
+            addresses: ["10.19.120.7"], pools: ["blue"], purpose: "egress",
+            retention: Retention(.period, seconds: 7200),
             interface: "eth0", networkName: "net", pod: "web-0"),
         status: Status(
             holder: Holder(

@@ -22,6 +22,8 @@ final class ConsoleRig: Sendable {
         var nodes: [String] = []
         var pods: [TestPod] = []
         var leases: [String] = []
+        var claims: [String] = []
+        var blocks: [String] = []
     }
 
     private init(_ controlPlane: ControlPlane, _ executable: String) {
@@ -94,6 +96,39 @@ final class ConsoleRig: Sendable {
             try $0.create(.ipReservations, name: name, object: object, deadline: .soon)
         }
         return name
+    }
+
+    /// Makes an IPClaim in the namespace `default`, of which no controller knows, and gives its UID.
+    func makeClaim(_ suffix: String, _ spec: JSON = [:], labels: JSON = [:], holder: IPClaim.Holder? = nil) async throws
+        -> ClaimReference
+    {
+        let name = subnets.name(suffix)
+        made.withLock { $0.claims.append(name) }
+        let object: JSON = [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPClaim",
+            "metadata": ["name": .string(name), "namespace": "default", "labels": labels], "spec": spec,
+        ]
+        let json = try await controlPlane.withAdmin {
+            try $0.create(.ipClaims, namespace: "default", name: name, object: object, deadline: .soon)
+        }
+        if let holder { try await patchStatus(.ipClaims, name, ["holder": holder.json], namespace: "default") }
+        return try IPClaim(json).reference
+    }
+
+    /// Assigns a block of the rig's pool by hand.
+    func makeBlock(_ cidr: String, node: String) async throws {
+        let name = IPBlock.objectName(network: "", try IPPrefix(parsing: cidr))
+        made.withLock { $0.blocks.append(name) }
+        let spec = IPBlock.Spec(pool: pool, cidr: cidr, node: node)
+        var labels: JSON = [:]
+        for (key, value) in spec.labels { labels[key] = .string(value) }
+        let object: JSON = [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPBlock",
+            "metadata": ["name": .string(name), "labels": labels], "spec": spec.json,
+        ]
+        _ = try await controlPlane.withAdmin {
+            try $0.create(.ipBlocks, name: name, object: object, deadline: .soon)
+        }
     }
 
     /// A node whose kubelet reports, and whose machine ID is its name.
@@ -205,6 +240,13 @@ final class ConsoleRig: Sendable {
         try await controlPlane.withAdmin { client in
             for name in made.reservations {
                 _ = try? client.delete(.ipReservations, name: name, preconditions: nil, deadline: .soon)
+            }
+            for name in made.claims {
+                _ = try? client.delete(
+                    .ipClaims, namespace: "default", name: name, preconditions: nil, deadline: .soon)
+            }
+            for name in made.blocks {
+                _ = try? client.delete(.ipBlocks, name: name, preconditions: nil, deadline: .soon)
             }
             for name in made.nodes { _ = try? client.delete(.nodes, name: name, preconditions: nil, deadline: .soon) }
             for name in made.leases {

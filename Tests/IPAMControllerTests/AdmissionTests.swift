@@ -117,6 +117,64 @@ extension ControllerTests {
             }
         }
 
+        @Test func `selectors that no node meets, and blocks of no node, are taken with a warning`() async throws {
+            try await AdmissionRig.run { admission in
+                let rig = admission.rig
+                let node = try await rig.makeNode()
+                func apply(_ members: JSON) async throws -> ProcessOutcome {
+                    var spec = members
+                    spec["subnet"] = .string(rig.subnets.subnet4)
+                    let name = rig.subnets.name("selecting")
+                    rig.made.withLock { if !$0.pools.contains(name) { $0.pools.append(name) } }
+                    return try await admission.apply(name, spec)
+                }
+                try await AdmissionRig.until("the node is known") {
+                    try await !apply(["nodes": [.string(node)]]).errorText.contains("Warning")
+                }
+                for (members, warning) in [
+                    (["nodes": ["no-such-*"]], "spec.nodes: \"no-such-*\" matches no node at present"),
+                    (
+                        ["nodeSelector": ["matchLabels": ["no-such": "label"]]],
+                        "has such labels at present: no node has the label no-such"
+                    ),
+                    (["nodeSubnets": ["203.0.113.0/24"]], "no node has an address in 203.0.113.0/24 at present"),
+                ] as [(JSON, String)] {
+                    let outcome = try await apply(members)
+                    #expect(outcome.succeeded && outcome.errorText.contains("Warning: "), "\(outcome)")
+                    #expect(outcome.errorText.contains(warning), "\(outcome)")
+                }
+                let block: JSON = [
+                    "apiVersion": "ipam.berth.dev/v1alpha1", "kind": "IPBlock",
+                    "metadata": ["name": .string(rig.subnets.address4(0) + "-25")],
+                    "spec": [
+                        "pool": .string(rig.subnets.name("selecting")), "node": "no-such",
+                        "cidr": .string(rig.subnets.address4(0) + "/25"),
+                    ],
+                ]
+                let outcome = try await admission.kubectl(
+                    ["create", "--dry-run=server", "--validate=false", "-f", "-"], stdin: block)
+                #expect(outcome.errorText.contains("spec.node: there is no node \"no-such\""), "\(outcome)")
+            }
+        }
+
+        @Test func `of two claims that ask for one address the second is refused, by name`() async throws {
+            try await AdmissionRig.run { admission in
+                let rig = admission.rig
+                let pool = try await rig.makePool()
+                let address: JSON = .string(rig.subnets.address4(40))
+                let first = try await rig.makeClaim("first", ["addresses": [address]])
+                try await rig.waitForClaim(first, "is kept") { $0.status.addresses.count == 1 }
+                let object: JSON = [
+                    "apiVersion": "ipam.berth.dev/v1alpha1", "kind": "IPClaim",
+                    "metadata": ["name": .string(rig.subnets.name("second")), "namespace": "default"],
+                    "spec": ["addresses": [address], "pools": [.string(pool)]],
+                ]
+                let outcome = try await admission.kubectl(
+                    ["create", "--dry-run=server", "--validate=false", "-f", "-"], stdin: object)
+                #expect(!outcome.succeeded && outcome.errorText.contains("claim default/\(first.name)"), "\(outcome)")
+            }
+        }
+
         @Test func `a pool in use is deleted only by who insists, and then waits for its addresses`() async throws {
             try await AdmissionRig.run { admission in
                 let rig = admission.rig

@@ -186,6 +186,43 @@ extension ControllerTests {
             }
         }
 
+        @Test func `what is reserved for a purpose is kept for a claim that names it, and for no other`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool()
+                let reservation = try await rig.reserve(
+                    [rig.subnets.address4(76) + "-" + rig.subnets.address4(78)], "egress", ["purpose": "egress"])
+                try await rig.ledger.waitForReservation(reservation, "is in force") {
+                    condition($0, "Enforced")?["status"] == "True"
+                }
+                try await rig.ledger.waitForPool(pool, "has it") { $0["status"]?["reservedFor"]?.array?.count == 1 }
+                let own = rig.subnets.address4(77)
+                _ = try await rig.makeClaim("own", ["addresses": [.string(own)], "purpose": "egress"])
+                try await rig.ledger.waitForState(own, "Held")
+                let other = try await rig.makeClaim("other", ["addresses": [.string(rig.subnets.address4(76))]])
+                try await rig.waitForClaim(other, "not Ready") { $0.status.conditions.first?.reason == "NotInPool" }
+                #expect(rig.ledger.state(rig.subnets.address4(76)) == nil)
+            }
+        }
+
+        @Test func `what a pool gives to namespaces by their labels it keeps for claims of these alone`() async throws {
+            try await ControllerRig.run { rig in
+                let label = rig.subnets.name("team")
+                _ = try await rig.makePool(
+                    "pool", ["namespaceSelector": ["matchLabels": ["berth-test": .string(label)]]])
+                let address = rig.subnets.address4(77)
+                let claim = try await rig.makeClaim("vip", ["addresses": [.string(address)]])
+                try await rig.waitForClaim(claim, "not Ready") { claim in
+                    let condition = claim.status.conditions.first
+                    return condition?.reason == "NotInPool"
+                        && condition?.message.contains("spec.namespaceSelector") == true
+                }
+                #expect(rig.ledger.state(address) == nil)
+                try await rig.controlPlane.kubectl(["label", "namespace", "default", "berth-test=\(label)"])
+                try await rig.ledger.waitForState(address, "Held")
+                try await rig.controlPlane.kubectl(["label", "namespace", "default", "berth-test-"])
+            }
+        }
+
         @Test func `K5: a claim for an address that another holds says so, and gets it when it is free`() async throws {
             try await ControllerRig.run { rig in
                 let (pool, node) = (try await rig.makePool(), try await rig.makeNode())

@@ -158,7 +158,7 @@ final class ControllerRig: Sendable {
                     _ = try? client.delete(.ipReservations, name: name, preconditions: nil, deadline: .soon)
                 }
                 let blocks = try client.list(
-                    .ipBlocks, options: ListOptions(metadataOnly: true), deadline: .soon
+                    .ipBlocks, options: ListOptions(form: .metadata), deadline: .soon
                 ).items.compactMap { $0["metadata"]?["name"]?.string }
                 for name in blocks {
                     _ = try? client.delete(.ipBlocks, name: name, preconditions: nil, deadline: .soon)

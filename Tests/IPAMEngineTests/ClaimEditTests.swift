@@ -7,14 +7,16 @@ import Testing
 @testable import IPAMEngine
 
 @Suite struct ClaimEditTests {
-    private func decide(_ spec: JSON, old: JSON? = nil, taken: [String: AllocationRecord] = [:]) throws
-        -> PoolEdit.Decision
-    {
+    private func decide(
+        _ spec: JSON, old: JSON? = nil, taken: [String: AllocationRecord] = [:], others: [IPClaim] = [],
+        purposes: Set<String> = []
+    ) throws -> PoolEdit.Decision {
         func object(_ spec: JSON) -> JSON {
             ["metadata": ["name": "vip", "namespace": "shop", "uid": "c1"], "spec": spec]
         }
         return ClaimEdit.decide(
-            old: old.map(object), new: object(spec), pools: [try pool("10.0.0.0/24", named: "blue")]
+            old: old.map(object), new: object(spec), pools: [try pool("10.0.0.0/24", named: "blue")],
+            others: others, purposes: purposes
         ) { taken[$0] }
     }
 
@@ -33,7 +35,7 @@ import Testing
             (["addresses": ["10.0.1.9"], "pools": ["blue"]], "IPPool \"blue\" (10.0.0.0/24) does not contain it"),
             (["retention": ["policy": "For"]], "for"),
             (["retention": ["policy": "UntilClaimDeleted", "for": "1h"]], "for"),
-            (["retention": ["policy": "Ever"]], "Ever"),
+            (["retention": ["policy": "Ever"]], "Ever"), (["purpose": "E gress"], "spec.purpose: "),
         ] as [(JSON, String)])
     func `what makes no sense is refused with its field`(spec: JSON, text: String) throws {
         let message = message(try decide(spec))
@@ -49,6 +51,35 @@ import Testing
         #expect(try decide(spec, taken: ["10.0.0.9": own]) == .allowed())
         // Metadata and status never wait for a spec to be repaired.
         #expect(try decide(spec, old: spec, taken: ["10.0.0.9": taken]) == .allowed())
+    }
+
+    @Test func `an address that another claim asks for is refused with its name, before anybody keeps it`() throws {
+        func other(_ name: String, _ addresses: [String], deleted: Bool = false) -> IPClaim {
+            IPClaim(
+                metadata: ObjectMetadata(
+                    name: name, namespace: "shop", uid: "u-\(name)",
+                    deletionTimestamp: deleted ? "2025-11-20T09:07:05Z" : nil),
+                spec: IPClaim.Spec(addresses: addresses))
+        }
+        let spec: JSON = ["addresses": ["10.0.0.9"]]
+        #expect(
+            message(try decide(spec, others: [other("db", ["10.0.0.9"])]))
+                == "refused: spec.addresses[0]: 10.0.0.9 is what IPClaim \"shop/db\" asks for, too")
+        // Itself, another address, one that no pool gives to the other, and one that goes.
+        for claim in [
+            other("vip", ["10.0.0.9"]), other("db", ["10.0.0.8"]), other("db", ["10.9.0.9"]),
+            other("db", ["10.0.0.9"], deleted: true),
+        ] {
+            #expect(try decide(spec, others: [claim]) == .allowed(), "\(claim)")
+        }
+    }
+
+    @Test func `a purpose that nothing is reserved for is warned of`() throws {
+        let spec: JSON = ["purpose": "egress"]
+        #expect(
+            message(try decide(spec))
+                == "spec.purpose: no IPReservation is for \"egress\": ordinary addresses are given")
+        #expect(try decide(spec, purposes: ["egress"]) == .allowed())
     }
 
     @Test func `a pool that is not there is warned of`() throws {

@@ -7,6 +7,49 @@ import Testing
 @testable import IPAMEngine
 
 @Suite struct ClaimWishTests {
+    @Test func `a claim and its pod may name one purpose, or one of both`() {
+        let claim = ipClaim(spec: IPClaim.Spec(purpose: "egress"))
+        #expect(ClaimPurpose(ipClaim(), named: nil) == .asPod)
+        #expect(ClaimPurpose(ipClaim(), named: "dns") == .asPod)
+        #expect(ClaimPurpose(claim, named: "egress") == .asPod)
+        #expect(ClaimPurpose(claim, named: nil) == .instead("egress"))
+        #expect(
+            ClaimPurpose(claim, named: "dns")
+                == .conflict(
+                    "IPClaim \"shop/vip\" is for the purpose \"egress\" (spec.purpose), and annotation"
+                        + " ipam.berth.dev/purpose of the pod names \"dns\""))
+    }
+
+    @Test func `pools that select namespaces by labels give to no claim of another one, as far as labels are known`()
+        throws
+    {
+        let selecting = try ValidatedPool(
+            IPPool(
+                metadata: ObjectMetadata(name: "blue", uid: "uid-blue", generation: 3),
+                spec: IPPool.Spec(
+                    subnet: "10.0.0.0/24",
+                    selection: IPPool.Selection(namespaceSelector: LabelSelector(matchLabels: ["team": "a"])))))
+        let wanted = try address("10.0.0.9")
+        func wish(_ labels: [String: String]?) -> ClaimWish {
+            ClaimWish(wanted, of: ipClaim(), pools: [selecting], namespaceLabels: labels)
+        }
+        #expect(wish(["team": "a"]) == .from(selecting))
+        #expect(wish(nil) == .from(selecting))
+        for labels in [[:], ["team": "b"]] {
+            guard case .refused(let problem) = wish(labels) else {
+                Issue.record("\(labels)")
+                continue
+            }
+            #expect(
+                problem.contains("is for namespaces with team=a (spec.namespaceSelector), not for \"shop\""),
+                "\(problem)")
+        }
+        #expect(ClaimWish.looksAtNamespace(wanted, of: ipClaim(), pools: [selecting]))
+        #expect(!ClaimWish.looksAtNamespace(try address("10.0.1.9"), of: ipClaim(), pools: [selecting]))
+        let elsewhere = ipClaim(spec: IPClaim.Spec(pools: ["red"]))
+        #expect(!ClaimWish.looksAtNamespace(wanted, of: elsewhere, pools: [selecting]))
+    }
+
     @Test func `an address comes from a pool that has it, by name where networks differ`() throws {
         let blue = try pool("10.0.0.0/24", named: "blue")
         let red = try pool("10.0.0.0/24", named: "red", network: "red")

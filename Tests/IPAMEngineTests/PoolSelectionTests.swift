@@ -206,6 +206,19 @@ import Testing
 
     // MARK: Who may pick
 
+    @Test(arguments: ["rack[1-2,4], blue", " rack[1-2,4] ,blue,", "rack[1-2, 4]", "rack[1-2,4"])
+    func `a comma in the brackets of a pattern is none of the list`(text: String) throws {
+        let pools = try ["rack1", "rack2", "rack3", "rack4", "blue"].enumerated().map { index, name in
+            try pool(name, "10.\(index).0.0/24", .init(allowPodSelection: true))
+        }
+        let annotated = facts(pod: ["ipam.berth.dev/pools": text])
+        if text.contains("blue") {
+            #expect(try names(select(.defaults, annotated, pools)) == [["rack1", "rack2", "rack4", "blue"]])
+        } else {
+            #expect(throws: SelectionError.self) { try select(.defaults, annotated, pools) }
+        }
+    }
+
     @Test func `an annotation picks what allows it, or what the configuration lists`() throws {
         let pools = [
             try pool("open", "10.1.0.0/24", .init(allowPodSelection: true)), try pool("listed", "10.2.0.0/24"),

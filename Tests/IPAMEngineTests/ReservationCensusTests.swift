@@ -78,6 +78,12 @@ import Testing
         #expect(enforced(status(reservation, [pool, new]))?.hasPrefix("False") == true)
     }
 
+    @Test func `a reservation over addresses that no pool has is warned of`() throws {
+        let warning = "no IPPool has an address of it at present: it reserves nothing"
+        #expect(try decide(nil, #"{"ranges": ["10.9.0.5"]}"#) == .allowed(warnings: [warning]))
+        #expect(try decide(nil, #"{"ranges": ["10.0.0.5"], "network": "red"}"#) == .allowed(warnings: [warning]))
+    }
+
     @Test func `pools that do not exist, and reservations that no pool is about, are pointed out`() {
         let reservation = object(["10.0.0.5"], pools: ["blue", "grey"])
         #expect(

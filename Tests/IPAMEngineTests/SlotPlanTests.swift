@@ -60,6 +60,17 @@ import Testing
         #expect(planned.map(\.exact) == [try address("10.0.0.7"), try address("fd00::7")])
     }
 
+    @Test func `a requested address may be a deferred pool's, from which nothing else is chosen`() throws {
+        let (first, later) = (try pool("10.0.0.0/24", named: "first"), try pool("10.1.0.0/24", named: "later"))
+        let slot = SlotPlan(pools: [first], deferred: [later])
+        let planned = try SlotPlan.assign(addresses("10.1.0.7"), to: [slot])
+        #expect(planned.map { $0.pools.map(\.name) } == [["later"]] && planned.allSatisfy(\.deferred.isEmpty))
+        #expect(try SlotPlan.assign([], to: [slot]) == [slot])
+        #expect(
+            problem { try SlotPlan.assign(addresses("192.0.2.1"), to: [slot]) }?.contains("\"later\"") == true,
+            "the reason names it too")
+    }
+
     @Test func `nothing requested changes nothing`() throws {
         #expect(try SlotPlan.assign([], to: dualStack()) == dualStack())
     }

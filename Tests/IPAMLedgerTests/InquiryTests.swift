@@ -57,6 +57,17 @@ import Testing
         #expect(error.isUnserved)
     }
 
+    @Test func `where an answer is dispensable, a server that does not know the kind is asked once`() throws {
+        var unknown = Inquiry(Self.request, isOptional: true)
+        unknown.receive(try Answer.unserved.result(for: Self.request), wasSentTwice: false)
+        #expect(unknown.next(remaining: .seconds(3)) == .finished)
+        #expect(unknown.wasUnserved)
+        // Whatever else may pass is waited for all the same.
+        var busy = Inquiry(Self.request, isOptional: true)
+        busy.receive(try Answer.tooMany.result(for: Self.request), wasSentTwice: false)
+        #expect(busy.result == nil && !busy.wasUnserved)
+    }
+
     @Test func `the server's Retry-After is kept, up to a bound`() throws {
         #expect(try inquiry(.status(429, "", retryAfter: 3), .timeout).pauses == [.seconds(3)])
         #expect(try inquiry(.status(503, "", retryAfter: 86_400), .timeout).pauses == [.seconds(10)])

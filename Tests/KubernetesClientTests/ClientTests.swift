@@ -113,7 +113,7 @@ import Testing
     @Test func `A whole list is fetched in pages`() throws {
         let transport = ScriptedTransport(Self.page(["a", "b"], continue: "t"), Self.page(["c"]))
         let list = try Client(transport).listAll(
-            .pods, options: ListOptions(labelSelector: "x", limit: 2, resourceVersion: "0", metadataOnly: true),
+            .pods, options: ListOptions(labelSelector: "x", limit: 2, resourceVersion: "0", form: .metadata),
             deadline: Self.deadline)
         #expect(list.items.compactMap { $0["metadata"]?["name"]?.string } == ["a", "b", "c"])
         #expect(list.resourceVersion == "9")

@@ -53,10 +53,15 @@ import Testing
                 .berths,
                 options: ListOptions(
                     labelSelector: "a=b,c in (d,é)", fieldSelector: "spec.nodeName=n1", limit: 10,
-                    continueToken: "x+y=", resourceVersion: "0", metadataOnly: true)), "GET",
+                    continueToken: "x+y=", resourceVersion: "0", form: .metadata)), "GET",
             "/apis/ipam.berth.dev/v1alpha1/ipallocations?labelSelector=a%3Db%2Cc%20in%20%28d%2C%C3%A9%29"
                 + "&fieldSelector=spec.nodeName%3Dn1&limit=10&continue=x%2By%3D&resourceVersion=0",
             ["Accept: application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"],
+            "list ipallocations.ipam.berth.dev"),
+        Example(
+            .list(.berths, options: ListOptions(resourceVersion: "0", form: .table)), "GET",
+            "/apis/ipam.berth.dev/v1alpha1/ipallocations?resourceVersion=0&includeObject=None",
+            ["Accept: application/json;as=Table;g=meta.k8s.io;v=v1,application/json"],
             "list ipallocations.ipam.berth.dev"),
     ]
 

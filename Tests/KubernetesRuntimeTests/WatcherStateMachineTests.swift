@@ -13,7 +13,7 @@ import Testing
     static func list(_ version: String?, limit: Int?, token: String? = nil) -> ListOptions {
         ListOptions(
             fieldSelector: "status.phase=Failed", limit: limit, continueToken: token, resourceVersion: version,
-            metadataOnly: true)
+            form: .metadata)
     }
 
     static let any = list("0", limit: 10)

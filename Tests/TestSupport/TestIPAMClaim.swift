@@ -4,6 +4,9 @@ internal import KubernetesClient
 internal import KubernetesCore
 
 extension ControlPlane {
+    /// Installed once for all tests: two at once who make one definition hinder each other.
+    package static let ipamClaims = Task { try await ControlPlane.ready().installIPAMClaims() }
+
     /// Lets the API server serve IPAMClaims, as strict about their status as the original is.
     package func installIPAMClaims() async throws {
         let text: JSON = ["type": "string"]

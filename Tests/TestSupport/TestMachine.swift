@@ -4,6 +4,9 @@ internal import KubernetesCore
 
 /// Virtual machines as KubeVirt has them, of which nothing runs: objects of minimal custom resources.
 extension ControlPlane {
+    /// Installed once for all tests: two at once who make one definition hinder each other.
+    package static let kubeVirt = Task { try await ControlPlane.ready().installKubeVirt() }
+
     /// Lets the API server serve VirtualMachines and their instances.
     package func installKubeVirt() async throws {
         for (plural, kind) in [
