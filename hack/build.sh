@@ -12,12 +12,13 @@
 # Two builds of one commit are equal to the byte, whatever folder the checkout is in, whoever builds, and however many
 # processors there are, with the same toolchain in the same place, libraries of the system, and packages: those of a build are
 # in its Package.resolved, which another one can be given. The compiler orders some instructions by the addresses at which it
-# keeps its data, and these depend on environment, arguments, and how its threads take turns. Therefore it runs
-# without randomised addresses and with one thread a module (modules are built side by side), gets an environment that is
-# always the same (packages are fetched before, with that of the user), and sees the checkout as /usr/src, where it is mounted
-# for this process and its children alone. Where the system allows no such mount – it takes root, or user namespaces for
-# everyone – the script says so and builds in the checkout's own folder; these executables work as well. There is no debug
-# information: it would depend on the times of headers.
+# keeps its data, and these depend on environment, arguments, threads, and on the modules of C headers that it has to
+# build first. Therefore it runs without randomised addresses and with one thread a module (modules are compiled side by
+# side), gets an environment that is always the same (packages are fetched before, with that of the user), finds all
+# modules in its cache (build/swiftc), and sees the checkout as /usr/src, where it is mounted for this process and its
+# children alone. Where the system allows no such mount – it takes root, or user namespaces for everyone – the script says so
+# and builds in the checkout's own folder; these executables work as well. There is no debug information: it would depend on
+# the times of headers.
 #
 # The builds have folders of their own, beside that of `swift build`: .build/reproducible, and .build/static for those in
 # the checkout's own folder.
@@ -98,7 +99,7 @@ toolchain=$(swift -print-target-info | sed -n 's|.*"runtimeResourcePath": *"\(.*
 [[ -x $toolchain/bin/swift ]] || die "swift does not say where it is: $toolchain"
 steady+=(
     env -i "PATH=$toolchain/bin:/usr/local/bin:/usr/bin:/bin" "HOME=$root/$scratch/home" "TMPDIR=$TMPDIR"
-    BERTH_STATIC=1 LC_ALL=C.UTF-8
+    BERTH_STATIC=1 LC_ALL=C.UTF-8 "SWIFT_EXEC=$root/hack/build/swiftc"
 )
 swift package --scratch-path "$scratch" resolve
 # One digit, so that the arguments are of one length.

@@ -19,6 +19,8 @@ package struct PoolSelection: Hashable, Sendable {
         package var exclusion: String?
         /// It was named as it is, and not found by a pattern or as a default.
         package var isNamed: Bool
+        /// By its selectors it is for somebody else.
+        package internal(set) var isForOthers = false
 
         package init(_ name: String, _ pool: ValidatedPool?, exclusion: String? = nil, isNamed: Bool = true) {
             self.name = name
@@ -52,8 +54,13 @@ package struct PoolSelection: Hashable, Sendable {
             considerDefaults(pools)
         }
         for index in considered.indices where considered[index].exclusion == nil {
-            considered[index].exclusion = considered[index].pool.flatMap {
-                exclusion(of: $0, families: request.families, facts)
+            guard let pool = considered[index].pool else { continue }
+            if let families = request.families, !families.contains(pool.family) {
+                considered[index].exclusion = "is of family \(pool.family), which is not asked for"
+            } else if let mismatch = pool.selectors.mismatch(facts) {
+                (considered[index].exclusion, considered[index].isForOthers) = (mismatch, true)
+            } else {
+                considered[index].exclusion = pool.refusal ?? pool.quotaRefusal(facts.pod?.namespace)
             }
         }
         families = request.families ?? Self.families(considered, isOrdered: list != nil)
@@ -164,13 +171,6 @@ package struct PoolSelection: Hashable, Sendable {
 
     // MARK: Whom they serve
 
-    private func exclusion(of pool: ValidatedPool, families: [IPFamily]?, _ facts: SelectionFacts) -> String? {
-        if let families, !families.contains(pool.family) {
-            return "is of family \(pool.family), which is not asked for"
-        }
-        return pool.refusal ?? pool.selectors.mismatch(facts) ?? pool.quotaRefusal(facts.pod?.namespace)
-    }
-
     /// A pool that was named stands for its family even when it is out: a pod that silently lacks a family is worse than
     /// one that waits. What a pattern or the defaults found counts where it is for this attachment at all.
     private static func families(_ considered: [Considered], isOrdered: Bool) -> [IPFamily] {
@@ -201,8 +201,10 @@ package struct PoolSelection: Hashable, Sendable {
     /// The most pools that a message gives reasons for.
     private static let maximumReasons = 16
 
+    /// Those of the pools that would be for this attachment come first.
     private static func reasons(_ considered: [Considered]) -> String {
-        let texts = considered.prefix(maximumReasons).map { entry in
+        let ordered = considered.filter { !$0.isForOthers } + considered.filter(\.isForOthers)
+        let texts = ordered.prefix(maximumReasons).map { entry in
             "IPPool \"\(entry.name)\" \(entry.exclusion ?? "would serve")"
         }
         let rest = considered.count - maximumReasons

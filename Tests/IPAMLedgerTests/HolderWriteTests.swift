@@ -118,7 +118,9 @@ import Testing
         apiVersion: "kubevirt.io/v1", kind: "VirtualMachineInstance", name: "vm1", uid: "v1", isController: true)
     private static let target = VirtualMachinePod(instance: instance, isMigrationTarget: true)
 
-    @Test func `the pod that a guest runs in hands over when it is proved to be there, and is named as source`() throws {
+    @Test func `the pod that a guest runs in hands over when it is proved to be there, and is named as the source`()
+        throws
+    {
         let source = Self.holder("launcher-a", uid: "p0")
         func write(_ sources: Set<String>) -> HolderWrite {
             HolderWrite(

@@ -1,0 +1,121 @@
+import IPAMAPI
+import JSONText
+import KubernetesClient
+import KubernetesCore
+import TestSupport
+import Testing
+
+/// Selection where a node remembers all pools, and reads few of them.
+@Suite("Many pools", .controlPlane, .timeLimit(.minutes(10)))
+struct ManyPoolsTests {
+    private static let count = 20
+
+    /// Default pools of the rig's node, each for pods of one tier.
+    private func makePools(_ rig: PluginRig) async throws -> [String] {
+        var names: [String] = []
+        for index in 0..<Self.count {
+            names.append(
+                try await rig.makePool(
+                    "p\(index)",
+                    [
+                        "ranges": [rig.range4((10 * index + 1)...(10 * index + 9))], "default": true, "cooldown": "0s",
+                        "nodes": [.string(rig.node.name)], "podSelector": Self.tier("t\(index)"),
+                    ]))
+        }
+        return names
+    }
+
+    private static func tier(_ name: String) -> JSON { ["matchLabels": ["tier": .string(name)]] }
+
+    /// The pool that an ADD for a pod takes an address of, by the address, which is given back.
+    private func pool(_ rig: PluginRig, _ pod: TestPod) async throws -> Int {
+        let sandbox = try rig.node.newSandbox(pod: pod)
+        let added = try await rig.node.add(sandbox, rig.node.configuration())
+        let host = try #require(Int(try added.checked().addresses[0].split(separator: ".")[3]))
+        try await rig.node.del(sandbox, rig.node.configuration(), previous: added).checked()
+        return host / 10
+    }
+
+    @Test func `what was edited, deleted or made since the last ADD counts in the next one`() async throws {
+        try await PluginRig.run { rig in
+            let pools = try await makePools(rig)
+            let pod = try await rig.makePod(labels: ["tier": "t3"])
+            for _ in 0..<3 { #expect(try await pool(rig, pod) == 3) }
+
+            try await rig.changePool(pools[3], ["podSelector": Self.tier("other")])
+            try await rig.changePool(pools[5], ["podSelector": Self.tier("t3")])
+            try await rig.controlPlane.compileNothing(into: pools[5])
+            for _ in 0..<2 { #expect(try await pool(rig, pod) == 5) }
+
+            // A more specific one that nothing was known of.
+            _ = try await rig.makePool(
+                "more",
+                [
+                    "ranges": [rig.range4(201...209)], "default": true, "cooldown": "0s",
+                    "nodes": [.string(rig.node.name)], "podSelector": ["matchLabels": ["tier": "t3", "size": "xl"]],
+                ])
+            let large = try await rig.makePod("large", labels: ["tier": "t3", "size": "xl"])
+            #expect(try await pool(rig, large) == 20)
+            #expect(try await pool(rig, pod) == 5)
+
+            try await rig.changePool(pools[5], ["disabled": true])
+            try await rig.changePool(pools[7], ["podSelector": Self.tier("t3")])
+            try await rig.controlPlane.compileNothing(into: pools[7])
+            #expect(try await pool(rig, pod) == 7)
+            try await rig.deletePool(pools[7])
+            let refused = try await rig.node.add(try rig.node.newSandbox(pod: pod), rig.node.configuration())
+            try expectFailure(refused, code: 100, says: [pools[5], "spec.disabled"])
+        }
+    }
+
+    @Test func `pools that were passed over serve when the first ones are full`() async throws {
+        try await PluginRig.run { rig in
+            for index in 0..<Self.count {
+                let host = rig.range4((index + 1)...(index + 1))
+                _ = try await rig.makePool(
+                    "p\(index < 10 ? "0" : "")\(index)",
+                    ["ranges": [host], "default": true, "cooldown": "0s", "nodes": [.string(rig.node.name)]])
+            }
+            var given: Set<String> = []
+            for index in 0..<Self.count {
+                let pod = try await rig.makePod("pod-\(index)")
+                let added = try await rig.node.add(try rig.node.newSandbox(pod: pod), rig.node.configuration())
+                given.formUnion(try added.checked().addresses)
+            }
+            #expect(given.count == Self.count)
+            let pod = try await rig.makePod("last")
+            let full = try await rig.node.add(try rig.node.newSandbox(pod: pod), rig.node.configuration())
+            try expectFailure(full, code: 101, says: [rig.subnets.name("p00"), rig.subnets.name("p19")])
+        }
+    }
+
+    /// Other tests make pools all the time, so that this takes some turns.
+    @Test func `an ADD asks which pools there are, and reads the one that serves, before it creates`() async throws {
+        try await ClaimBench.run { bench in
+            var pools: [ClaimPool] = []
+            for _ in 0..<Self.count { pools.append(try await bench.makePool()) }
+            let (name, node) = (pools[0].name, bench.node.name)
+            _ = try await bench.controlPlane.withAdmin {
+                try $0.patch(
+                    .ipPools, name: name, patch: .merge(["spec": ["default": true, "nodes": [.string(node)]]]),
+                    deadline: .soon)
+            }
+            try await bench.controlPlane.compileNothing(into: name)
+            var configuration = bench.configuration([pools[0]])
+            configuration["ipam"]?["pools"] = nil
+            for _ in 0..<50 {
+                let sandbox = try bench.node.newSandbox(pod: try await bench.newPod())
+                bench.proxy.clearLog()
+                try await bench.node.runner.run(bench.node.call("ADD", sandbox, configuration)).checked()
+                let list = bench.proxy.log.first { $0.request.description.hasPrefix("list ippools") }
+                guard list?.request.queryValue("includeObject") == "None", bench.proxy.log.count == 5 else { continue }
+                #expect(
+                    bench.proxy.log.verbs.dropLast().sorted()
+                        == ["get ippools", "get namespaces", "get pods", "list ippools"])
+                #expect(bench.proxy.log.verbs.last == "create ipallocations")
+                return
+            }
+            Issue.record("50 ADDs, and each one read all pools")
+        }
+    }
+}
