@@ -58,8 +58,8 @@ import Testing
     @Test func `the sample claims and their pool make sense`() throws {
         let documents = try ConfigFile.documents("samples/claims.yaml")
         let claims = try documents.filter { $0["kind"] == "IPClaim" }.map { try IPClaim($0) }
-        #expect(claims.map(\.spec.retention.policy) == [.untilClaimDeleted, .period])
-        #expect(claims.map(\.spec.retention.seconds) == [nil, 7200])
+        #expect(claims.map(\.spec.retention.policy) == [.untilClaimDeleted, .untilClaimDeleted, .period])
+        #expect(claims.map(\.spec.retention.seconds) == [nil, nil, 7200])
         let pools = try documents.filter { $0["kind"] == "IPPool" }.map { try ValidatedPool(try IPPool($0)) }
         #expect(pools.map(\.stickiness) == [.pods])
     }
