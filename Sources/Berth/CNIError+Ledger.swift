@@ -63,6 +63,12 @@ extension CNIError {
                 message: "the API server does not know \(error.subject.resource.apiVersion): are the CRDs installed"
                     + " (config/crd)?",
                 details: text)
+        case .transient where error.isUnserved && error.subject.resource.group == KubeVirt.group:
+            CNIError(
+                code: tryAgainLater, message: text,
+                details: "the pod is of a \(error.subject.resource.kind), which the API server does not serve: is"
+                    + " KubeVirt installed? The annotation \(AnnotationKey.sticky): \"false\" lets the pod do without a claim"
+            )
         case .transient where error.status?.code == 404:
             CNIError(
                 code: tryAgainLater, message: text,

@@ -5,6 +5,9 @@ package enum AnnotationKey {
     package static let reclaim = "\(BerthAPI.group)/reclaim"
     /// On an allocation in the state Fenced: the UID that its Node had then.
     package static let fencedNodeUID = "\(BerthAPI.group)/fenced-node-uid"
+    /// On an allocation for the guest of a virtual machine: see ``VirtualMachineMark``.
+    package static let virtualMachineInstance = "\(BerthAPI.group)/virtual-machine-instance"
+    package static let migratedFrom = "\(BerthAPI.group)/migrated-from"
     /// On a pool: `true` lets it be deleted while it is in use.
     package static let forceDelete = "\(BerthAPI.group)/force-delete"
 

@@ -6,8 +6,10 @@ package struct AutomaticClaim: Hashable, Sendable {
     package let namespace: String
     package let name: String
     package let spec: IPClaim.Spec
-    /// The StatefulSet that the claim goes with; nil where the pod has none.
+    /// The StatefulSet or virtual machine that the claim goes with; nil where the pod has none.
     package let owner: OwnerReference?
+    /// The pod asks for it, so that it is made whatever its namespace says.
+    package let isAskedFor: Bool
 
     /// How long the addresses of a pod without a StatefulSet are kept: nothing else would ever end the claim.
     package static let secondsWithoutOwner = 86_400
@@ -24,6 +26,38 @@ package struct AutomaticClaim: Hashable, Sendable {
                 : IPClaim.Retention(.untilOwnerDeleted),
             interface: interface, networkName: networkName, pod: pod.name)
         self.owner = owner
+        isAskedFor = false
+    }
+
+    /// The claim of a virtual machine, whichever pod its guest runs in.
+    ///
+    /// - Parameter machine: Its VirtualMachine, or the VirtualMachineInstance where it has none.
+    package init(machine: OwnerReference, namespace: String, interface: String, networkName: String) {
+        self.namespace = namespace
+        name = Self.name(machine: machine.name, interface: interface, networkName: networkName)
+        spec = IPClaim.Spec(
+            retention: IPClaim.Retention(.untilOwnerDeleted), interface: interface, networkName: networkName)
+        owner = machine
+        isAskedFor = false
+    }
+
+    /// The claim that stands for an IPAMClaim in a network, whichever pods and interfaces refer to it.
+    package init(_ ipamClaim: IPAMClaim, namespace: String, networkName: String) {
+        self.namespace = namespace
+        name = Self.name(ipamClaim: ipamClaim.metadata.name, networkName: networkName)
+        spec = IPClaim.Spec(retention: IPClaim.Retention(.untilOwnerDeleted), networkName: networkName)
+        owner = ipamClaim.reference
+        isAskedFor = true
+    }
+
+    /// `vm1.blue.1f2e3d4c5b`
+    package static func name(ipamClaim: String, networkName: String) -> String {
+        name(ipamClaim, interface: "", hashing: ["IPAMClaim", ipamClaim, networkName])
+    }
+
+    /// As that of a pod, and never the same as one: `vm1.net1-1f2e3d4c5b`.
+    package static func name(machine: String, interface: String, networkName: String) -> String {
+        name(machine, interface: interface, hashing: ["virtual machine", machine, interface, networkName])
     }
 
     /// Whether a pod of this name may be one of a StatefulSet, which ends them in `-` and an ordinal. Others end so too.
@@ -35,7 +69,11 @@ package struct AutomaticClaim: Hashable, Sendable {
     /// `web-0.eth0-1f2e3d4c5b`: the pod and the interface as far as an object's name can show them, and a hash of both and
     /// of the network, by which two such names never meet.
     package static func name(pod: String, interface: String, networkName: String) -> String {
-        var start = Substring(pod).prefix(maximumPodLength)
+        name(pod, interface: interface, hashing: [pod, interface, networkName])
+    }
+
+    private static func name(_ subject: String, interface: String, hashing texts: [String]) -> String {
+        var start = Substring(subject).prefix(maximumPodLength)
         while let last = start.last, last == "." || last == "-" { start.removeLast() }
         let readable = interface.utf8.map { byte -> UInt8 in
             switch byte {
@@ -45,7 +83,7 @@ package struct AutomaticClaim: Hashable, Sendable {
             }
         }
         let label = readable.drop { $0 == UInt8(ascii: "-") }
-        let hash = SHA256.hex(of: [pod, interface, networkName], digits: hashLength)
+        let hash = SHA256.hex(of: texts, digits: hashLength)
         return "\(start).\(label.isEmpty ? "" : "\(String(decoding: label, as: UTF8.self))-")\(hash)"
     }
 

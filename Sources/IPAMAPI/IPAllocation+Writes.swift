@@ -3,13 +3,19 @@ import KubernetesCore
 
 extension IPAllocation.Spec {
     /// The object to create.
-    package func newObject() -> JSON {
+    package func newObject(of machine: VirtualMachineMark? = nil) -> JSON {
         var labels: JSON = [:]
         for (key, value) in self.labels { labels[key] = value.map { .string($0) } }
+        var metadata: JSON = ["name": .string(objectName), "labels": labels]
+        if let machine {
+            var annotations: JSON = [:]
+            for (key, value) in VirtualMachineMark.annotations(machine) {
+                annotations[key] = value.map { .string($0) }
+            }
+            metadata["annotations"] = annotations
+        }
         return [
-            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPAllocation",
-            "metadata": ["name": .string(objectName), "labels": labels],
-            "spec": json,
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPAllocation", "metadata": metadata, "spec": json,
         ]
     }
 }
@@ -70,7 +76,7 @@ extension IPAllocation {
     ///
     /// Of the spec, every member that this version knows is replaced, and those of newer versions stay. Labels that
     /// repeat the spec follow it; others stay.
-    package func takenOver(by newSpec: Spec) -> JSON {
+    package func takenOver(by newSpec: Spec, of machine: VirtualMachineMark? = nil) -> JSON {
         var spec = json["spec"] ?? [:]
         for name in Spec.memberNames { spec[name] = nil }
         for member in newSpec.json.object?.members ?? [] { spec[member.name] = member.value }
@@ -82,6 +88,10 @@ extension IPAllocation {
         // What the controller noted of an earlier holder is not about this one.
         for key in [AnnotationKey.reclaim, AnnotationKey.fencedNodeUID] {
             object["metadata"]?["annotations"]?[key] = nil
+        }
+        for (key, value) in VirtualMachineMark.annotations(machine) {
+            if value != nil, object["metadata"]?["annotations"] == nil { object["metadata"]?["annotations"] = [:] }
+            object["metadata"]?["annotations"]?[key] = value.map { .string($0) }
         }
         return object
     }

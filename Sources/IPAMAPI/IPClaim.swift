@@ -102,9 +102,12 @@ extension IPClaim {
         package var attachment: String
         package var node: String
         package var machineID: String
+        /// The pod that a virtual machine migrates from, or migrated from last: until it is gone, its guest may run there.
+        package var migratedFrom: PodName?
 
         package init(
-            pod: String, podUID: String, interface: String, attachment: String, node: String, machineID: String
+            pod: String, podUID: String, interface: String, attachment: String, node: String, machineID: String,
+            migratedFrom: PodName? = nil
         ) {
             self.pod = pod
             self.podUID = podUID
@@ -112,7 +115,10 @@ extension IPClaim {
             self.attachment = attachment
             self.node = node
             self.machineID = machineID
+            self.migratedFrom = migratedFrom
         }
+
+        package var podName: PodName { PodName(pod: pod, podUID: podUID) }
     }
 
     package struct Status: Hashable, Sendable {
@@ -187,13 +193,25 @@ extension IPClaim.Holder {
         attachment = try fields.requiredString("attachment")
         node = try fields.requiredString("node")
         machineID = try fields.requiredString("machineID")
+        migratedFrom = try fields.fields("migratedFrom").map { fields throws(JSONDecodingError) in
+            try PodName(fields)
+        }
     }
 
     package var json: JSON {
-        [
+        var json: JSON = [
             "pod": .string(pod), "podUID": .string(podUID), "interface": .string(interface),
             "attachment": .string(attachment), "node": .string(node), "machineID": .string(machineID),
         ]
+        json["migratedFrom"] = migratedFrom?.json
+        return json
+    }
+
+    /// What makes it the holder in the place of another one, as the member `holder` of a merge patch.
+    package func replacing(_ earlier: IPClaim.Holder?) -> JSON {
+        var json = json
+        if migratedFrom == nil, earlier?.migratedFrom != nil { json["migratedFrom"] = .null }
+        return json
     }
 }
 

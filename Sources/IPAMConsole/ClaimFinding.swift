@@ -1,7 +1,8 @@
 package import IPAMAPI
 import IPAMEngine
-import IPAddressing
+package import IPAddressing
 package import JSONText
+import KubernetesCore
 
 /// The IPClaim of one interface of a pod, as an ADD would find it.
 package struct ClaimFinding: Hashable, Sendable {
@@ -25,10 +26,15 @@ package struct ClaimFinding: Hashable, Sendable {
     package var occupied: [IPAllocation.Spec]
     /// Why an ADD of the pod fails, whatever is free.
     package var obstacle: String?
+    /// What the interface must get beside what the claim asks for.
+    package var wishes: [IPAddress]
+    /// The pod from which the guest of a virtual machine, and what is kept, comes to this one.
+    package var migratesFrom: PodName?
 
     package init(
         _ origin: Origin = .none(because: nil), key: PodKey = PodKey(namespace: "", name: ""), claim: IPClaim? = nil,
-        kept: [IPAllocation.Spec] = [], occupied: [IPAllocation.Spec] = [], obstacle: String? = nil
+        kept: [IPAllocation.Spec] = [], occupied: [IPAllocation.Spec] = [], obstacle: String? = nil,
+        wishes: [IPAddress] = [], migratesFrom: PodName? = nil
     ) {
         self.origin = origin
         self.key = key
@@ -36,6 +42,15 @@ package struct ClaimFinding: Hashable, Sendable {
         self.kept = kept
         self.occupied = occupied
         self.obstacle = obstacle
+        self.wishes = wishes
+        self.migratesFrom = migratesFrom
+    }
+
+    /// What the slots are planned for: a claim that is not there yet asks for nothing but this.
+    var planned: IPClaim? {
+        if claim != nil || wishes.isEmpty { return claim }
+        return IPClaim(
+            metadata: ObjectMetadata(name: key.name, namespace: key.namespace, uid: ""), spec: IPClaim.Spec())
     }
 
     /// Lines without an indent; the first one says which claim it is. Empty where nothing is to be said.
@@ -55,7 +70,11 @@ package struct ClaimFinding: Hashable, Sendable {
         lines += kept.map { spec in
             let place = "\(spec.address) of \(spec.pool)"
             switch spec.state {
-            case .bound, .fenced: return "  keeps \(place), which the pod's present sandbox has"
+            case .bound, .fenced:
+                if let migratesFrom, spec.pod?.uid == migratesFrom.podUID {
+                    return "  keeps \(place), which pod \(migratesFrom.pod) has, from which the guest migrates"
+                }
+                return "  keeps \(place), which the pod's present sandbox has"
             case .held: return "  keeps \(place)"
             case .cooling: return "  keeps \(place), in its cooldown"
             }
@@ -63,7 +82,7 @@ package struct ClaimFinding: Hashable, Sendable {
         lines += occupied.map { "  keeps \($0.address) of \($0.pool), which another one has" }
         if kept.isEmpty, occupied.isEmpty { lines.append("  keeps nothing yet") }
         if let unmet = claim.unmetCondition { lines.append("  not met: \(unmet.message)") }
-        lines.append("  kept \(claim.spec.retention.text)")
+        lines.append("  kept \(claim.retentionText)")
         return lines
     }
 
@@ -101,13 +120,15 @@ extension ClaimFinding.Origin {
     var isSome: Bool { if case .none = self { false } else { true } }
 }
 
-extension IPClaim.Retention {
+extension IPClaim {
     /// Half a sentence: `until the claim is deleted`.
-    var text: String {
-        switch policy {
-        case .untilClaimDeleted: "until the claim is deleted"
-        case .untilOwnerDeleted: "until its StatefulSet is deleted, or scaled below the pod's ordinal"
-        case .period: "for \(DurationText.text(seconds: seconds ?? 0)) after the last use"
+    var retentionText: String {
+        switch spec.retention.policy {
+        case .untilClaimDeleted: return "until the claim is deleted"
+        case .untilOwnerDeleted:
+            if let owner = keeper, !owner.isStatefulSet { return "until \(owner.kind) \"\(owner.name)\" is deleted" }
+            return "until its StatefulSet is deleted, or scaled below the pod's ordinal"
+        case .period: return "for \(DurationText.text(seconds: spec.retention.seconds ?? 0)) after the last use"
         }
     }
 }

@@ -36,7 +36,7 @@ package struct ClaimSummary: Hashable, Sendable {
         if !spec.addresses.isEmpty { lines.append(("Asks for", spec.addresses.joined(separator: ", "))) }
         if let unmet = claim.unmetCondition { lines.append(("Not met", unmet.message)) }
         if !spec.pools.isEmpty { lines.append(("Pools", spec.pools.joined(separator: ", "))) }
-        lines.append(("Kept", spec.retention.text))
+        lines.append(("Kept", claim.retentionText))
         var text = style.apply(.bold, to: "IPClaim \(key)") + ": \(style.apply(tint, to: phase.rawValue))\(automatic)\n"
         for (name, value) in lines {
             text += "  " + style.apply(.dim, to: name) + String(repeating: " ", count: 12 - name.count) + "\(value)\n"

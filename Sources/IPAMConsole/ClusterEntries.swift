@@ -32,10 +32,12 @@ package struct PodEntry: Hashable, Sendable {
     package var addresses: [IPAddress]
     /// What Multus writes of each interface (`k8s.v1.cni.cncf.io/network-status`).
     package var interfaces: [String: [IPAddress]]
+    /// The virtual machine whose guest runs in it, or will.
+    package var machine: VirtualMachinePod?
 
     package init(
         _ key: PodKey, _ fact: PodFact, node: String = "", usesHostNetwork: Bool = false, addresses: [IPAddress] = [],
-        interfaces: [String: [IPAddress]] = [:]
+        interfaces: [String: [IPAddress]] = [:], machine: VirtualMachinePod? = nil
     ) {
         self.key = key
         self.fact = fact
@@ -43,6 +45,7 @@ package struct PodEntry: Hashable, Sendable {
         self.usesHostNetwork = usesHostNetwork
         self.addresses = addresses
         self.interfaces = interfaces
+        self.machine = machine
     }
 
     package init(_ json: JSON) throws(JSONDecodingError) {
@@ -52,7 +55,8 @@ package struct PodEntry: Hashable, Sendable {
             PodKey(namespace: metadata.namespace ?? "", name: metadata.name), try PodFact(json),
             node: spec?["nodeName"]?.string ?? "", usesHostNetwork: spec?["hostNetwork"]?.bool ?? false,
             addresses: (status?["podIPs"]?.array ?? []).compactMap { $0["ip"]?.string.flatMap { IPAddress($0) } },
-            interfaces: Self.interfaces(metadata.annotations["k8s.v1.cni.cncf.io/network-status"]))
+            interfaces: Self.interfaces(metadata.annotations["k8s.v1.cni.cncf.io/network-status"]),
+            machine: VirtualMachinePod(metadata))
     }
 
     /// What cannot be read says nothing.

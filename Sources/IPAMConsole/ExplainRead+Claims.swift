@@ -1,5 +1,6 @@
 import IPAMAPI
 import IPAMEngine
+import IPAddressing
 import JSONText
 import KubernetesClient
 import KubernetesCore
@@ -47,48 +48,70 @@ extension ClusterReader {
                 return ClaimFinding(
                     origin, key: named, obstacle: "IPClaim \"\(named)\", which pod \"\(key)\" names, does not exist")
             }
+            if claim.isAutomatic, let object = claim.ipamClaim {
+                return ClaimFinding(
+                    origin, key: named, claim: claim,
+                    obstacle: "IPClaim \"\(named)\" stands for IPAMClaim \"\(object.name)\": refer to that in"
+                        + " annotation \(IPAMClaimReference.annotation)")
+            }
             return try finding(origin, claim, pod, source)
+        case .ofVirtualMachine(let machine): return try claim(machine, of: pod, source)
+        case .ofIPAMClaim(let demand): return try claim(demand, of: pod, source)
         case .automatic(let wanted):
-            let reason =
-                wanted.owner.map { "StatefulSet \"\($0.name)\"" } ?? "every pod (spec.stickiness of its pools)"
-            let origin = ClaimFinding.Origin.automatic(reason)
-            // Without the network's name that of the claim is not known.
-            let isNameKnown = !source.network.isEmpty
-            let named = PodKey(namespace: key.namespace, name: isNameKnown ? wanted.name : "")
-            let found = isNameKnown ? try claim(named) : try automaticClaim(of: key, source.interface)
-            guard let found else {
-                let marks = pod.namespace.flatMap { try? ObjectMetadata(try JSONFields($0)) }
-                let subject = "namespace \"\(key.namespace)\""
-                do throws(ClaimDemandProblem) {
-                    guard let marks, try ClaimDemand.isTurnedOff(marks, of: subject) else {
-                        return ClaimFinding(origin, key: named)
-                    }
-                } catch {
-                    return ClaimFinding(origin, key: named, obstacle: "\(error)")
-                }
-                return ClaimFinding(
-                    .none(because: "annotation \(AnnotationKey.sticky) of \(subject) turns claims off"))
-            }
-            if let owner = found.statefulSet, let set = wanted.owner, owner.uid != set.uid {
-                return ClaimFinding(
-                    origin, key: named, claim: found,
-                    obstacle: "IPClaim \"\(key.namespace)/\(found.metadata.name)\" belongs to an earlier StatefulSet"
-                        + " \"\(owner.name)\", and is deleted with it")
-            }
-            return try finding(origin, found, pod, source)
+            return try claim(wanted, of: pod, source)
         }
+    }
+
+    /// The claim that an ADD makes unless it is there.
+    ///
+    /// - Parameter wishes: What the interface must get beside what the claim says.
+    func claim(
+        _ wanted: AutomaticClaim, of pod: ExplainedPod, _ source: NetworkSource, wishes: [IPAddress] = []
+    ) throws -> ClaimFinding {
+        let key = pod.entry.key
+        let reason =
+            wanted.owner.map { "\($0.kind) \"\($0.name)\"" } ?? "every pod (spec.stickiness of its pools)"
+        let origin = ClaimFinding.Origin.automatic(reason)
+        // Without the network's name that of the claim is not known.
+        let isNameKnown = !source.network.isEmpty
+        let named = PodKey(namespace: key.namespace, name: isNameKnown ? wanted.name : "")
+        let found = isNameKnown ? try claim(named) : try likelyClaim(wanted)
+        guard let found else {
+            guard !wanted.isAskedFor else { return ClaimFinding(origin, key: named, wishes: wishes) }
+            let marks = pod.namespace.flatMap { try? ObjectMetadata(try JSONFields($0)) }
+            let subject = "namespace \"\(key.namespace)\""
+            do throws(ClaimDemandProblem) {
+                guard let marks, try ClaimDemand.isTurnedOff(marks, of: subject) else {
+                    return ClaimFinding(origin, key: named)
+                }
+            } catch {
+                return ClaimFinding(origin, key: named, obstacle: "\(error)")
+            }
+            return ClaimFinding(.none(because: "annotation \(AnnotationKey.sticky) of \(subject) turns claims off"))
+        }
+        if let owner = found.keeper, let present = wanted.owner, owner.uid != present.uid {
+            return ClaimFinding(
+                origin, key: named, claim: found,
+                obstacle: "IPClaim \"\(key.namespace)/\(found.metadata.name)\" belongs to an earlier \(owner.kind)"
+                    + " \"\(owner.name)\", and is deleted with it")
+        }
+        var finding = try finding(origin, found, pod, source)
+        finding.wishes = wishes
+        return finding
     }
 
     /// Nil where nobody would expect a claim.
     private static func reasonForNone(_ pod: ExplainedPod, _ pools: [ValidatedPool]) -> String? {
-        let owner = pod.metadata.ownerReferences.first { $0.isController && $0.isStatefulSet }
+        let owner = pod.metadata.ownerReferences.first {
+            $0.isController && ($0.isStatefulSet || $0.isVirtualMachineInstance)
+        }
         if pod.metadata.annotations[AnnotationKey.sticky] == "false" {
             return "annotation \(AnnotationKey.sticky) of the pod turns claims off"
         }
         if pod.isStatic { return "static pods have none" }
         guard let owner, let first = pools.first else { return nil }
         return "its pools turn claims off (spec.stickiness of IPPool \"\(first.name)\"), though the pod is one of"
-            + " StatefulSet \"\(owner.name)\""
+            + " \(owner.kind) \"\(owner.name)\""
     }
 
     private func finding(
@@ -96,13 +119,14 @@ extension ClusterReader {
     ) throws -> ClaimFinding {
         let kept = try kept(for: claim)
         let uids = [pod.metadata.uid, pod.metadata.annotations["kubernetes.io/config.hash"]]
+        let standing = try standing(claim, pod, source)
         func isOwn(_ spec: IPAllocation.Spec) -> Bool {
-            spec.attachment == nil || uids.contains { $0 != nil && $0 == spec.pod?.uid }
+            spec.attachment == nil || (uids + [standing.source?.podUID]).contains { $0 != nil && $0 == spec.pod?.uid }
         }
         var finding = ClaimFinding(
             origin, key: PodKey(namespace: claim.namespace, name: claim.metadata.name), claim: claim,
-            kept: kept.filter(isOwn), occupied: kept.filter { !isOwn($0) })
-        finding.obstacle = try contention(claim, pod, source)
+            kept: kept.filter(isOwn), occupied: kept.filter { !isOwn($0) }, obstacle: standing.obstacle)
+        finding.migratesFrom = standing.source
         if finding.obstacle == nil, let other = finding.occupied.first {
             let holder = other.pod.map { "pod \($0.namespace)/\($0.name)" } ?? "a container"
             finding.obstacle =
@@ -112,21 +136,39 @@ extension ClusterReader {
         return finding
     }
 
-    /// Why the pod cannot be the holder of the claim now, as the plugin decides it.
-    private func contention(_ claim: IPClaim, _ pod: ExplainedPod, _ source: NetworkSource) throws -> String? {
+    /// Why the pod cannot be the holder of the claim now, as the plugin decides it, or the pod that its guest comes from.
+    private func standing(
+        _ claim: IPClaim, _ pod: ExplainedPod, _ source: NetworkSource
+    ) throws -> (obstacle: String?, source: PodName?) {
         let candidate = IPClaim.Holder(
             pod: pod.entry.key.name, podUID: pod.metadata.uid, interface: source.interface, attachment: "",
             node: pod.entry.node, machineID: pod.machineID ?? "")
+        let machine = VirtualMachinePod(pod.metadata)
         var claim = claim
         // Where the network's name is not known it is not held against the pod.
         if source.network.isEmpty { claim.spec.networkName = "" }
-        switch ClaimBinding(claim, candidate: candidate, networkName: source.network, gone: []) {
-        case .bound, .bind: return nil
-        case .wait(let text), .refuse(let text): return text
-        case .prove(let holder):
-            let found = try read(.pods, namespace: claim.namespace, name: holder.pod)
-            guard let found, case .present(let uid, _) = try PodFact(found), uid == holder.podUID else { return nil }
-            return ClaimBinding.contention(claim, holder, candidate)
+        var (gone, sources): (Set<String>, Set<String>) = ([], [])
+        while true {
+            switch ClaimBinding(
+                claim, candidate: candidate, networkName: source.network, machine: machine, gone: gone,
+                sources: sources)
+            {
+            case .bound, .bind: return (nil, nil)
+            case .handOver(let source): return (nil, source)
+            case .wait(let text), .refuse(let text): return (text, nil)
+            case .prove(let holder):
+                let found = try read(.pods, namespace: claim.namespace, name: holder.pod)
+                let metadata = try found.map { try ObjectMetadata(try JSONFields($0)) }
+                let phase = found?["status"]?["phase"]?.string
+                switch HolderSighting(holder, found: metadata, phase: phase, machine: machine) {
+                case .gone:
+                    if gone.insert(holder.podUID).inserted { continue }
+                case .ofSameMachine where machine?.isMigrationTarget == true:
+                    if sources.insert(holder.podUID).inserted { continue }
+                case .ofSameMachine, .present: break
+                }
+                return (ClaimBinding.contention(claim, candidate), nil)
+            }
         }
     }
 
@@ -144,11 +186,13 @@ extension ClusterReader {
         return try IPClaim(json)
     }
 
-    private func automaticClaim(of pod: PodKey, _ interface: String) throws -> IPClaim? {
+    private func likelyClaim(_ wanted: AutomaticClaim) throws -> IPClaim? {
         let claims = try claims(
-            namespace: pod.namespace, options: ListOptions(labelSelector: "\(LabelKey.automatic)=true"))
-        return claims.filter { $0.spec.pod == pod.name && $0.spec.interface == interface }
-            .min { $0.metadata.name < $1.metadata.name }
+            namespace: wanted.namespace, options: ListOptions(labelSelector: "\(LabelKey.automatic)=true"))
+        return claims.filter { claim in
+            guard claim.spec.pod == wanted.spec.pod, claim.spec.interface == wanted.spec.interface else { return false }
+            return !claim.spec.pod.isEmpty || claim.keeper?.uid == wanted.owner?.uid
+        }.min { $0.metadata.name < $1.metadata.name }
     }
 
     /// Those that can be read.

@@ -44,6 +44,9 @@ package struct Holder: Hashable, Sendable {
         switch (record.origin, facts.pod) {
         case (.container, _): return "a container that is no pod; kept until its DEL, or its node's end"
         case (.static, .absent): return "a static pod; a missing mirror pod says nothing"
+        case (_, .present) where record.migratedFrom != nil:
+            return "the pod is there; a virtual machine has migrated, or migrates, to it from pod"
+                + " \(record.migratedFrom?.pod ?? "")"
         case (_, .present): return facts.nodeReports ? "the pod is there" : "the pod is there; its node does not report"
         case (_, .absent), (_, .finished): return "kept: nothing proves that its sandbox is gone"
         }

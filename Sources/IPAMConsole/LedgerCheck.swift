@@ -152,6 +152,7 @@ package enum LedgerCheck {
                     "the pod reports it, and the ledger says that it is released: another pod may get it")
             }
             if pod.isNamed(by: entry.record.pod) || entry.record.origin == .manual { return nil }
+            if isMigration(between: pod, and: entry, picture) { return nil }
             return Finding(
                 .addressOfAnother, entry, pod: pod.key,
                 "the pod reports it, and the ledger gives it to \(entry.holderText)")
@@ -163,6 +164,16 @@ package enum LedgerCheck {
             .unknownAddress, allocation: name, address: "\(address)", pool: pool, pod: pod.key, node: pod.node,
             message:
                 "the pod reports an address of IPPool \"\(pool)\" that the ledger does not know: another may get it")
+    }
+
+    /// Both pods are of one guest, which runs in one of them at a time.
+    private static func isMigration(
+        between pod: PodEntry, and entry: LedgerEntry, _ picture: ClusterPicture
+    ) -> Bool {
+        guard let instance = pod.machine?.instance.uid, let key = entry.podKey, let holder = picture.pods[key] else {
+            return false
+        }
+        return holder.isNamed(by: entry.record.pod) && holder.machine?.instance.uid == instance
     }
 
     /// What the pod itself shows of the interface: Multus' word, else, of `eth0`, kubelet's.

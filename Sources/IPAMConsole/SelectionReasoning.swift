@@ -117,8 +117,8 @@ package struct SelectionReasoning: Hashable, Sendable {
         }
         do {
             var plans = try Self.plans(groups, input.requested)
-            if let claim = input.claim.claim {
-                plans = try SlotPlan.serving(claim, plans, requested: input.requested)
+            if let claim = input.claim.planned {
+                plans = try SlotPlan.serving(claim, plans, requested: input.requested, wishes: input.claim.wishes)
             }
             let kept = Self.kept(input.claim, plans)
             for (index, (group, plan)) in zip(groups, plans).enumerated() {

@@ -14,11 +14,12 @@ import Synchronization
 /// Flow: a claim and all its allocations are looked at together. Of a claim that is gone what is kept goes into cooldown.
 /// Of one that is there: made by itself, it is deleted when its StatefulSet is gone or too small, or when it has kept
 /// nothing for long enough; the addresses that it asks for are entered for it; what it has kept for longer than its
-/// retention is freed; and its status is written.
+/// retention is freed; and its status is written, and that of the IPAMClaim that it stands for.
 ///
 /// Guarantees: nothing is freed before a read at the API server shows that the claim, its StatefulSet or its ordinal is
-/// gone, or that the claim still wants it freed; each write is on condition of the version that was judged. What an
-/// attachment has is left to its release, after which it is looked at again. The holder of a claim is never written.
+/// gone, or that the claim still wants it freed, nor while a pod is there that a virtual machine has migrated from and may
+/// still run in; each write is on condition of the version that was judged. What an attachment has is left to its release,
+/// after which it is looked at again. The holder of a claim is never written.
 ///
 /// Assumptions: runs only on the leader, and pods come and go without it.
 ///
@@ -27,8 +28,8 @@ package final class ClaimReconciler: Reconciler {
     /// Until an address that another has is tried again.
     static let retry: Duration = .seconds(5)
 
-    private let view: ClusterView
-    private let writer: LedgerWriter
+    let view: ClusterView
+    let writer: LedgerWriter
     private let logger: Logger
     private let retentions = Mutex<[String: ClaimRetention]>([:])
     /// Since when a claim has kept nothing, by its UID.
@@ -70,16 +71,29 @@ package final class ClaimReconciler: Reconciler {
         guard !kept.isEmpty else { return .whenChanged }
         // The store may not have seen it yet.
         if let claim = try await read(reference), claim.metadata.uid == reference.uid { return .after(.seconds(1)) }
-        for object in kept { try await abandon(object, "its claim is gone") }
-        return .whenChanged
+        var isInUse = false
+        for object in kept where try await !abandon(object, "its claim is gone") { isInUse = true }
+        return isInUse ? .after(Self.retry) : .whenChanged
     }
 
-    private func abandon(_ object: StoredObject<AllocationRecord>, _ reason: String) async throws {
-        guard case .done = try await writer.abandon(object) else { return }
+    /// Returns whether nothing is left to do.
+    private func abandon(_ object: StoredObject<AllocationRecord>, _ reason: String) async throws -> Bool {
+        if try await isGuestElsewhere(object.value) { return false }
+        guard case .done = try await writer.abandon(object) else { return true }
         let claim = object.value.claim.map { "\($0.namespace)/\($0.name)" } ?? ""
         logger.info(
             "freed a kept address",
             metadata: ["allocation": "\(object.value.name)", "claim": "\(claim)", "reason": "\(reason)"])
+        return true
+    }
+
+    /// Whether a virtual machine may run in the pod that it was migrating from when its last holder gave the address back.
+    private func isGuestElsewhere(_ record: AllocationRecord) async throws -> Bool {
+        guard let source = record.migratedFrom, let claim = record.claim else { return false }
+        let json = try await writer.client.read(
+            .pods, namespace: claim.namespace, name: source.pod, deadline: try writer.deadline())
+        guard let json else { return false }
+        return try PodFact(json) == .present(uid: source.podUID)
     }
 
     private func read(_ reference: ClaimReference) async throws -> IPClaim? {
@@ -105,6 +119,7 @@ package final class ClaimReconciler: Reconciler {
         if !isSettled { wakeUps.append(Self.retry) }
         if let pause = try await expire(claim, allocations) { wakeUps.append(pause) }
         try await writeStatus(object, allocations, condition)
+        try await tellIPAMClaim(claim, allocations)
         return wakeUps.min().map { .after($0) } ?? .whenChanged
     }
 
@@ -177,7 +192,8 @@ package final class ClaimReconciler: Reconciler {
                 current.spec == claim.spec, current.status.holder == claim.status.holder
             else { return Self.retry }
             for object in allocations where expired.contains(object.value.name) {
-                try await abandon(object, "nobody has used it for as long as it is kept")
+                let isDone = try await abandon(object, "nobody has used it for as long as it is kept")
+                if !isDone { return Self.retry }
             }
         }
         return next.map { max($0 - now, .zero) }

@@ -31,13 +31,16 @@ package struct AllocationRecord: Hashable, Sendable {
         package var reclaimMark: String?
         /// The value of ``AnnotationKey/fencedNodeUID``. Left over from an earlier holder unless the state is Fenced.
         package var fencedNodeUID: String?
+        /// Of the holder, or the last one.
+        package var migratedFrom: PodName?
 
         package init(
             address: IPAddress, network: String = "", state: AllocationState = .bound,
             origin: AllocationOrigin = .pod, pool: String, poolUID: String = "", node: String = "",
             machineID: String = "", pod: PodReference? = nil, attachmentDigest: String? = nil,
             claim: ClaimReference? = nil, cooldownSeconds: Int = IPPool.Spec.defaultCooldownSeconds,
-            isBeingDeleted: Bool = false, reclaimMark: String? = nil, fencedNodeUID: String? = nil
+            isBeingDeleted: Bool = false, reclaimMark: String? = nil, fencedNodeUID: String? = nil,
+            migratedFrom: PodName? = nil
         ) {
             self.address = address
             self.network = network
@@ -54,6 +57,7 @@ package struct AllocationRecord: Hashable, Sendable {
             self.isBeingDeleted = isBeingDeleted
             self.reclaimMark = reclaimMark
             self.fencedNodeUID = fencedNodeUID
+            self.migratedFrom = migratedFrom
         }
     }
 
@@ -108,6 +112,7 @@ extension AllocationRecord {
                 },
                 cooldownSeconds: spec.cooldownSeconds, isBeingDeleted: metadata.isBeingDeleted,
                 reclaimMark: metadata.annotations[AnnotationKey.reclaim].map { strings.shared($0) },
-                fencedNodeUID: metadata.annotations[AnnotationKey.fencedNodeUID].map { strings.shared($0) }))
+                fencedNodeUID: metadata.annotations[AnnotationKey.fencedNodeUID].map { strings.shared($0) },
+                migratedFrom: allocation.virtualMachine?.migratedFrom))
     }
 }

@@ -9,6 +9,10 @@ package enum ClaimDemand: Hashable, Sendable {
     case named(String)
     /// The claim that is made for the pod unless it is there.
     case automatic(AutomaticClaim)
+    /// The same, of the virtual machine whose guest the pod runs.
+    case ofVirtualMachine(VirtualMachineDemand)
+    /// The claim that stands for an IPAMClaim, to which the pod refers.
+    case ofIPAMClaim(IPAMClaimDemand)
 }
 
 /// What of a pod's metadata cannot be obeyed.
@@ -19,8 +23,8 @@ package struct ClaimDemandProblem: Error, Hashable, Sendable, CustomStringConver
 extension ClaimDemand {
     /// Decides by the pod's metadata and the pools that serve it.
     ///
-    /// An annotation for the interface comes before one for the pod, and both before what pools say. Static pods have no
-    /// claims: their metadata may be missing while they run.
+    /// An annotation for the interface, or a reference to an IPAMClaim there, comes before one for the pod, and all before
+    /// what pools say. Static pods have no claims: their metadata may be missing while they run.
     ///
     /// - Parameter identity: Nil for a container that is no pod of this cluster.
     package init(
@@ -29,6 +33,22 @@ extension ClaimDemand {
     ) throws(ClaimDemandProblem) {
         guard let identity, let metadata else {
             self = .none
+            return
+        }
+        let reference = try IPAMClaimReference(metadata, of: identity, interface: interface)
+        if let reference {
+            let key = AnnotationKey.claim(interface: interface)
+            guard metadata.annotations[key] == nil else {
+                throw ClaimDemandProblem(
+                    description:
+                        "\(reference.place) refers to IPAMClaim \"\(reference.name)\", and annotation \(key) names"
+                        + " an IPClaim: the interface can have one of both")
+            }
+            guard !isStatic else {
+                throw ClaimDemandProblem(description: "\(reference.place): static pods have no IPAMClaims")
+            }
+            self = .ofIPAMClaim(
+                IPAMClaimDemand(namespace: identity.namespace, reference: reference, networkName: networkName))
             return
         }
         for key in [AnnotationKey.claim(interface: interface), AnnotationKey.claim] {
@@ -51,17 +71,25 @@ extension ClaimDemand {
             return
         }
         let owner = metadata.ownerReferences.first { $0.isController && $0.isStatefulSet }
+        let machine = VirtualMachinePod(metadata)
         let isSticky = pools.contains { pool in
             switch pool.stickiness {
-            case .statefulSets: owner != nil
+            case .statefulSets: owner != nil || machine != nil
             case .pods: true
             case .none: false
             }
         }
-        self =
-            isSticky
-            ? .automatic(
-                AutomaticClaim(pod: identity, interface: interface, networkName: networkName, owner: owner)) : .none
+        if !isSticky {
+            self = .none
+        } else if let machine {
+            self = .ofVirtualMachine(
+                VirtualMachineDemand(
+                    namespace: identity.namespace, instance: machine.instance, interface: interface,
+                    networkName: networkName))
+        } else {
+            self = .automatic(
+                AutomaticClaim(pod: identity, interface: interface, networkName: networkName, owner: owner))
+        }
     }
 
     /// Whether the annotations of a pod or namespace say that no claim is made by itself.

@@ -8,38 +8,54 @@ package struct ClaimPlanProblem: Error, Hashable, Sendable, CustomStringConverti
 }
 
 extension SlotPlan {
-    /// The slots of an ADD as the IPClaim wants them: only of its pools, and with the addresses that it asks for.
-    ///
-    /// - Parameter requested: What the runtime or the pod asks for: the slots have it already.
-    package static func serving(
-        _ claim: IPClaim, _ plans: [SlotPlan], requested: [IPAddress]
+    /// The slots of an ADD as the IPClaim wants them: only of its pools.
+    package static func restricted(
+        to claim: IPClaim, _ plans: [SlotPlan]
     ) throws(ClaimPlanProblem) -> [SlotPlan] {
-        let description = "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\""
+        guard !claim.spec.pools.isEmpty else { return plans }
         var plans = plans
-        if !claim.spec.pools.isEmpty {
-            for index in plans.indices where !plans[index].isStatic {
-                let all = plans[index].pools.map(\.name)
-                plans[index].pools.removeAll { !claim.spec.pools.contains($0.name) }
-                guard !plans[index].pools.isEmpty else {
-                    throw ClaimPlanProblem(
-                        description: "\(description) is for \(list(claim.spec.pools)) (spec.pools), and this interface"
-                            + " is served by \(list(all))")
-                }
+        for index in plans.indices where !plans[index].isStatic {
+            let all = plans[index].pools.map(\.name)
+            plans[index].pools.removeAll { !claim.spec.pools.contains($0.name) }
+            guard !plans[index].pools.isEmpty else {
+                throw ClaimPlanProblem(
+                    description: "\(subject(claim)) is for \(list(claim.spec.pools)) (spec.pools), and this interface"
+                        + " is served by \(list(all))")
             }
         }
-        var wishes: [IPAddress] = []
+        return plans
+    }
+
+    /// The same, and with the addresses that it asks for.
+    ///
+    /// - Parameters:
+    ///   - requested: What the runtime or the pod asks for: the slots have it already.
+    ///   - wishes: What the interface must get beside that, where the claim stands for something that says so.
+    package static func serving(
+        _ claim: IPClaim, _ plans: [SlotPlan], requested: [IPAddress], wishes: [IPAddress] = []
+    ) throws(ClaimPlanProblem) -> [SlotPlan] {
+        let plans = try restricted(to: claim, plans)
+        var missing: [IPAddress] = []
+        func wish(_ address: IPAddress) {
+            if !requested.contains(address), !missing.contains(address) { missing.append(address) }
+        }
+        wishes.forEach(wish)
         for text in claim.spec.addresses {
             guard let address = IPAddress(text) else {
                 throw ClaimPlanProblem(
-                    description: "\(description): \(text.debugDescription) is not an IP address (spec.addresses)")
+                    description: "\(subject(claim)): \(text.debugDescription) is not an IP address (spec.addresses)")
             }
-            if !requested.contains(address), !wishes.contains(address) { wishes.append(address) }
+            wish(address)
         }
         do throws(SlotPlanError) {
-            return try assign(wishes, to: plans)
+            return try assign(missing, to: plans)
         } catch {
-            throw ClaimPlanProblem(description: "\(description): \(error)")
+            throw ClaimPlanProblem(description: "\(subject(claim)): \(error)")
         }
+    }
+
+    private static func subject(_ claim: IPClaim) -> String {
+        "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\""
     }
 
     private static func list(_ pools: [String]) -> String {

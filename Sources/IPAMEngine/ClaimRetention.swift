@@ -110,4 +110,15 @@ package enum ClaimOwnership: Hashable, Sendable {
 extension IPClaim {
     /// The StatefulSet that owns the claim.
     package var statefulSet: OwnerReference? { metadata.ownerReferences.first { $0.isStatefulSet } }
+
+    /// The virtual machine that owns the claim.
+    package var virtualMachine: OwnerReference? {
+        metadata.ownerReferences.first { $0.isVirtualMachine || $0.isVirtualMachineInstance }
+    }
+
+    /// The IPAMClaim that the claim stands for.
+    package var ipamClaim: OwnerReference? { metadata.ownerReferences.first { $0.isIPAMClaim } }
+
+    /// What the claim goes with, of those that claims are made for.
+    package var keeper: OwnerReference? { statefulSet ?? virtualMachine ?? ipamClaim }
 }

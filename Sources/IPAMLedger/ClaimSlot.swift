@@ -23,32 +23,7 @@ struct ClaimSlot: Sendable {
     /// than a main plugin needs between the IPAM DEL and the removal of the link.
     static let takeOverWait: Duration = .seconds(2)
 
-    struct Candidate: Hashable, Sendable {
-        var source: Int
-        var address: IPAddress
-    }
-
-    enum State: Sendable {
-        case choosing
-        /// About to create, or waiting for the answer. `mayExist`: an earlier create of this name is not settled.
-        case creating(Candidate, mayExist: Bool)
-        /// Reading who holds the name.
-        case reading(Candidate, mayBeOurs: Bool)
-        /// Waiting until the cooling allocation may be taken over.
-        case cooling(Candidate, IPAllocation, until: Moment)
-        case takingOver(Candidate, IPAllocation)
-        case needsScan(source: Int, PoolScanner.Scope)
-        case held(HeldAddress)
-        case failed(LedgerError)
-    }
-
-    enum Step: Sendable {
-        case send(APIRequest)
-        case wait(until: Moment)
-        case finished
-    }
-
-    let claimant: Claimant
+    private(set) var claimant: Claimant
     let exact: IPAddress?
     /// RFC 3339 time for people.
     let claimedAt: String
@@ -134,15 +109,17 @@ struct ClaimSlot: Sendable {
     /// still one that its pool gives, and the pool serves the slot.
     mutating func adopt(_ allocation: IPAllocation) -> Bool {
         let (name, address) = (allocation.metadata.name, allocation.spec.address)
+        // What a guest has it has, whatever the pool's ranges have become since.
+        let migrates = claimant.source.map { allocation.isRunning(in: $0) } ?? false
         guard case .choosing = state, exact == nil || exact == address, !released.contains(name),
-            let source = keepingSources.first(where: { index in
+            let source = (migrates ? sources.indices : keepingSources).first(where: { index in
                 let pool = sources[index].pool
                 return pool.name == allocation.spec.pool && pool.allocationName(of: address) == name
-                    && pool.usable.contains(address)
+                    && (migrates ? pool.spans(address) : pool.usable.contains(address))
             })
         else { return false }
         let candidate = Candidate(source: source, address: address)
-        if allocation.spec.state == .held {
+        if allocation.spec.state == .held || migrates {
             isKept = true
             state = .takingOver(candidate, allocation)
         } else {
@@ -153,6 +130,12 @@ struct ClaimSlot: Sendable {
 
     /// Names that must not be chosen, for their release is under way.
     mutating func leave(_ released: Set<String>) { self.released = released }
+
+    /// What is bound to this pod, in which the guest runs, is the slot's to take.
+    mutating func migrate(from source: PodName) { claimant.source = source }
+
+    /// Whether the release of a name is under way.
+    func isLeaving(_ name: String) -> Bool { released.contains(name) }
 
     var held: HeldAddress? {
         if case .held(let held) = state { held } else { nil }
@@ -217,8 +200,9 @@ struct ClaimSlot: Sendable {
             account(candidate, deadline: now + remaining)
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
-                .create(.ipAllocations, name: name(candidate), object: spec.newObject(), options: options)
-                    .limited(to: remaining))
+                .create(
+                    .ipAllocations, name: name(candidate), object: spec.newObject(of: claimant.mark), options: options
+                ).limited(to: remaining))
         case .reading(let candidate, _):
             return .send(.get(.ipAllocations, name: name(candidate)))
         case .cooling(let candidate, let allocation, let until):
@@ -230,7 +214,8 @@ struct ClaimSlot: Sendable {
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
                 .update(
-                    .ipAllocations, name: name(candidate), object: allocation.takenOver(by: spec), options: options
+                    .ipAllocations, name: name(candidate), object: allocation.takenOver(by: spec, of: claimant.mark),
+                    options: options
                 ).limited(to: remaining))
         case .choosing, .needsScan, .held, .failed:
             return .finished
@@ -424,8 +409,9 @@ struct ClaimSlot: Sendable {
 
     /// Gives the candidate up. Creates of it that may yet be committed must not be forgotten.
     private mutating func strike(_ candidate: Candidate) {
-        sources[candidate.source].strike(candidate.address)
         writes.foundOthers(mayBeInVersion: false)
+        if isKept, let source = claimant.source { return state = .failed(.guestLost(candidate.address, from: source)) }
+        sources[candidate.source].strike(candidate.address)
         if writes.until != nil { abandoned.append(record(of: candidate)) }
         isKept = false
         writes = WriteAccount()
@@ -445,7 +431,7 @@ struct ClaimSlot: Sendable {
             hold(candidate, json) { $0.foundOurs() }
         } else if claimant.mayTakeOver(allocation, forPool: sources[candidate.source].pool.name) {
             if isDryRun { return hold(candidate, json) { $0.takeOverWasMade() } }
-            let isHeld = allocation.spec.state == .held
+            let isHeld = allocation.spec.state == .held || allocation.spec.state == .bound
             if exact != nil || isHeld {
                 guard takeOvers < Self.maximumTakeOvers else {
                     return exact != nil ? refuse(allocation) : strike(candidate)

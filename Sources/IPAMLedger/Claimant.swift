@@ -1,5 +1,5 @@
 package import IPAMAPI
-import IPAMEngine
+package import IPAMEngine
 package import IPAddressing
 import JSONText
 import KubernetesCore
@@ -13,10 +13,14 @@ package struct Claimant: Hashable, Sendable {
     package var machineID: String
     /// The IPClaim that it takes addresses for, and that keeps them when it is gone.
     package var claim: ClaimReference?
+    /// The virtual machine whose guest the pod runs.
+    package var machine: VirtualMachinePod?
+    /// The pod that the guest, and what is bound to it, comes from.
+    package var source: PodName?
 
     package init(
         attachment: Attachment, origin: AllocationOrigin, pod: PodReference?, node: String, machineID: String,
-        claim: ClaimReference? = nil
+        claim: ClaimReference? = nil, machine: VirtualMachinePod? = nil
     ) {
         self.attachment = attachment
         self.origin = origin
@@ -24,6 +28,13 @@ package struct Claimant: Hashable, Sendable {
         self.node = node
         self.machineID = machineID
         self.claim = claim
+        self.machine = machine
+    }
+
+    /// What the allocation says of the virtual machine; only what a claim keeps can migrate.
+    var mark: VirtualMachineMark? {
+        guard claim != nil, let machine else { return nil }
+        return VirtualMachineMark(instanceUID: machine.instance.uid, migratedFrom: source)
     }
 
     /// The allocation that says that this claimant holds an address of a pool.
@@ -47,14 +58,18 @@ extension Claimant {
     ///
     /// What another node released is taken over for the pool that it is of, and no other: more a node may not write (the
     /// policies of config/policy). Where pools overlap, such an address is passed over. What is kept for an IPClaim only
-    /// its holder takes.
+    /// its holder takes, and what a guest has the pod that it migrates to.
     func mayTakeOver(_ allocation: IPAllocation, forPool pool: String) -> Bool {
         let isOfPool = allocation.spec.pool == pool
         guard !allocation.metadata.isBeingDeleted else { return false }
         switch allocation.spec.state {
         case .cooling: return allocation.spec.node == node || isOfPool
         case .held: return isOfPool && claim != nil && allocation.spec.claim?.uid == claim?.uid
-        case .bound, .fenced: return false
+        case .bound:
+            // Its guest is about to run here.
+            guard let source, let claim else { return false }
+            return isOfPool && allocation.spec.claim?.uid == claim.uid && allocation.isRunning(in: source)
+        case .fenced: return false
         }
     }
 

@@ -12,19 +12,20 @@ import KubernetesCore
 struct HolderWrite: Conversation {
     enum Ending {
         case bound
-        /// The holder gives way when its pod is proved to be gone.
-        case needsProof(IPClaim.Holder)
+        /// The holder gives way when this pod is proved to be gone, or to be where the guest migrates from.
+        case needsProof(PodName)
         case failed(LedgerError)
     }
 
     private struct ProofNeeded: Error {
-        let holder: IPClaim.Holder
+        let pod: PodName
     }
 
     /// What the conversation saw last, and whom it overruled.
     private final class Sighting {
         var claim: IPClaim
         var overruled: IPClaim.Holder?
+        var source: PodName?
 
         init(_ claim: IPClaim) { self.claim = claim }
     }
@@ -36,10 +37,13 @@ struct HolderWrite: Conversation {
 
     /// - Parameters:
     ///   - claim: As it was read.
+    ///   - machine: What the candidate's pod is of.
     ///   - gone: UIDs of pods that were proved to be gone, or to have finished.
+    ///   - sources: UIDs of pods that were proved to be there, and of the same VirtualMachineInstance.
     ///   - isFirst: Only as the first holder that the claim ever has.
     init(
-        _ claim: IPClaim, candidate: IPClaim.Holder, networkName: String, gone: Set<String> = [], isFirst: Bool = false
+        _ claim: IPClaim, candidate: IPClaim.Holder, networkName: String, machine: VirtualMachinePod? = nil,
+        gone: Set<String> = [], sources: Set<String> = [], isFirst: Bool = false
     ) {
         self.candidate = candidate
         let sighting = Sighting(claim)
@@ -56,18 +60,26 @@ struct HolderWrite: Conversation {
                 throw LedgerError.claimBusy("\(claim.metadata.name) was deleted and made anew meanwhile")
             }
             sighting.claim = claim
-            let binding = ClaimBinding(claim, candidate: candidate, networkName: networkName, gone: gone)
+            let binding = ClaimBinding(
+                claim, candidate: candidate, networkName: networkName, machine: machine, gone: gone, sources: sources)
             if isFirst, binding != .bound, let holder = claim.status.holder {
                 throw LedgerError.claimBusy(
                     "\(claim.subject) was bound by pod \"\(claim.namespace)/\(holder.pod)\" (UID \(holder.podUID),"
                         + " interface \(holder.interface)) as soon as it was made")
             }
             switch binding {
-            case .bound: return .leave
+            case .bound:
+                sighting.source = claim.status.holder?.migratedFrom
+                return .leave
             case .bind:
-                sighting.overruled = claim.status.holder
-                return .patch(.merge(["status": ["holder": candidate.json]]))
-            case .prove(let holder): throw ProofNeeded(holder: holder)
+                (sighting.overruled, sighting.source) = (claim.status.holder, nil)
+                return .patch(.merge(["status": ["holder": candidate.replacing(claim.status.holder)]]))
+            case .handOver(let source):
+                (sighting.overruled, sighting.source) = (claim.status.holder, source)
+                var target = candidate
+                target.migratedFrom = source
+                return .patch(.merge(["status": ["holder": target.json]]))
+            case .prove(let pod): throw ProofNeeded(pod: pod)
             case .wait(let text): throw LedgerError.claimBusy(text)
             case .refuse(let text): throw LedgerError.addressRefused(text)
             }
@@ -98,6 +110,9 @@ struct HolderWrite: Conversation {
     /// The claim as it was decided about last, before its holder was written.
     var claim: IPClaim { sighting.claim }
 
+    /// The pod that the guest migrates from, once the candidate is the holder.
+    var source: PodName? { sighting.source }
+
     /// The write that made the candidate the holder, if it was this conversation's, was the first one, on condition of the
     /// version that it began with.
     var wasUndisturbed: Bool { swap.attempts == 1 }
@@ -116,7 +131,7 @@ struct HolderWrite: Conversation {
         case nil: nil
         case .success(.done), .success(.left): .bound
         case .success(.gone): .failed(.claimBusy("\(claim.subject) was deleted while it was bound"))
-        case .failure(let needed as ProofNeeded): .needsProof(needed.holder)
+        case .failure(let needed as ProofNeeded): .needsProof(needed.pod)
         case .failure(let error as LedgerError): .failed(error)
         case .failure(let error as APIError): .failed(.api(error, attempts: swap.attempts))
         case .failure(let error): .failed(.malformed(name: claim.subject, problem: "\(error)"))
@@ -128,7 +143,7 @@ struct HolderWrite: Conversation {
         switch ending {
         case nil, .bound: nil
         case .failed(let error): error
-        case .needsProof(let holder): .claimBusy(ClaimBinding.contention(claim, holder, candidate))
+        case .needsProof: .claimBusy(ClaimBinding.contention(claim, candidate))
         }
     }
 

@@ -19,8 +19,14 @@ struct KeptQuery: Hashable, Sendable {
     /// holder nothing is but what it asks for.
     let mayFindMore: Bool
 
-    init(_ claim: IPClaim, _ slots: [ClaimSlot]) {
+    /// - Parameter migrates: What a guest has in another pod is to be found, and whatever the claim's status says of it may
+    ///   be old.
+    init(_ claim: IPClaim, _ slots: [ClaimSlot], migrates: Bool = false) {
         selector = "\(LabelKey.claim)=\(LabelValue.fitting(claim.metadata.uid))"
+        guard !migrates else {
+            (isList, mayFindMore) = (true, true)
+            return
+        }
         let undecided = slots.filter { $0.isUndecided && $0.claimant.claim != nil }
         let isUnused = claim.status.holder == nil && claim.status.addresses.isEmpty && !claim.isAutomatic
         // An exact address has one name, which is asked for.
@@ -46,6 +52,22 @@ struct KeptReading {
     var query: KeptQuery
     /// May be older than the binding of the claim; nil where the query is still to be made.
     var answers: [Result<JSON, LedgerError>]?
+    /// The pod that the guest of a virtual machine migrates from, by the claim as it was bound.
+    var source: PodName?
+}
+
+extension KeptReading {
+    /// The reading for the claim as it was read last. What was read for another query says nothing of this one.
+    ///
+    /// - Parameter source: Of no weight where the claimant is of no virtual machine.
+    fileprivate func migrating(
+        from source: PodName?, _ claim: IPClaim, _ slots: [ClaimSlot], _ machine: VirtualMachinePod?
+    ) -> KeptReading {
+        let source = machine == nil ? nil : source
+        let query = KeptQuery(claim, slots, migrates: source != nil)
+        return KeptReading(
+            query: query, answers: query.requests == self.query.requests ? answers : nil, source: source)
+    }
 }
 
 /// What a request beside the binding of a claim is for.
@@ -94,7 +116,7 @@ extension Ledger {
     ///
     /// - Flow: write the holder on condition of the version that was read; side by side with it read what is kept that the
     ///   slots could use, and the pod where another one of its name is overruled. Another holder's pod is read before that,
-    ///   and gives way only when it is gone or has finished.
+    ///   and gives way only when it is gone or has finished, or when the guest of its virtual machine migrates here.
     /// - Guarantees: no address is taken for the claim before this is done. A pod that is the predecessor of the holder
     ///   fails here: it is read after the claim was, and the write is on condition that the claim is the same still. A
     ///   successor that shows up later overrules this binding, and not the other way round.
@@ -107,27 +129,38 @@ extension Ledger {
         let pod = identity.pod
         let candidate = claimant.holder(pod)
         let networkName = claimant.attachment.networkName
+        let machine = claimant.machine
         var claim = identity.claim
         var reading = KeptReading(query: KeptQuery(claim, slots))
-        var gone: Set<String> = []
+        var (gone, sources): (Set<String>, Set<String>) = ([], [])
         for _ in 0..<Self.maximumBindings {
-            switch ClaimBinding(claim, candidate: candidate, networkName: networkName, gone: gone) {
-            case .bound: return reading
+            var source: PodName?
+            switch ClaimBinding(
+                claim, candidate: candidate, networkName: networkName, machine: machine, gone: gone, sources: sources)
+            {
+            case .bound: return reading.migrating(from: claim.status.holder?.migratedFrom, claim, slots, machine)
             case .bind: break
+            case .handOver(let pod): source = pod
             case .wait(let text): throw .claimBusy(text)
             case .refuse(let text): throw .addressRefused(text)
             case .prove(let holder):
-                guard try isGone(holder, namespace: pod.namespace, deadline: deadline) else {
-                    throw .claimBusy(ClaimBinding.contention(claim, holder, candidate))
+                switch try see(holder, of: machine, namespace: pod.namespace, deadline: deadline) {
+                case .gone: gone.insert(holder.podUID)
+                case .ofSameMachine where machine?.isMigrationTarget == true:
+                    if sources.insert(holder.podUID).inserted { continue }
+                    fallthrough
+                case .ofSameMachine, .present: throw .claimBusy(ClaimBinding.contention(claim, candidate))
                 }
-                gone.insert(holder.podUID)
                 continue
             }
+            reading = reading.migrating(from: source, claim, slots, machine)
             let isNamesake = claim.status.holder.map { HolderWrite.isNamesake($0, of: candidate) } ?? false
             let podRequests = isNamesake ? [Self.presence(of: pod)] : []
             var talks = [
                 BindingTalk.holder(
-                    HolderWrite(claim, candidate: candidate, networkName: networkName, gone: gone))
+                    HolderWrite(
+                        claim, candidate: candidate, networkName: networkName, machine: machine, gone: gone,
+                        sources: sources))
             ]
             let reads = reading.answers == nil ? reading.query.requests : []
             talks += (podRequests + reads).map { .inquiry(Inquiry($0)) }
@@ -138,9 +171,7 @@ extension Ledger {
             let podAnswer = isNamesake ? answers.removeFirst() : nil
             if reading.answers == nil { reading.answers = answers }
             claim = write.claim
-            let query = KeptQuery(claim, slots)
-            if query.requests != reading.query.requests { reading.answers = nil }
-            reading.query = query
+            reading = reading.migrating(from: write.source, claim, slots, machine)
             switch write.ending {
             case .needsProof: continue
             case .failed(let error): throw error
@@ -165,7 +196,7 @@ extension Ledger {
     func firstBinding(_ identity: Identity, _ claimant: Claimant) -> HolderWrite {
         HolderWrite(
             identity.claim, candidate: claimant.holder(identity.pod), networkName: claimant.attachment.networkName,
-            isFirst: true)
+            machine: claimant.machine, isFirst: true)
     }
 
     private static func presence(of pod: PodReference) -> APIRequest {
@@ -182,17 +213,6 @@ extension Ledger {
         }
     }
 
-    /// A live read: no such pod, another one of the name, or one that has finished for good.
-    private func isGone(
-        _ holder: IPClaim.Holder, namespace: String, deadline: Moment
-    ) throws(LedgerError) -> Bool {
-        let request = APIRequest.get(.pods, namespace: namespace, name: holder.pod)
-        guard let pod = try ask([request], deadline: deadline)[0].unlessNotFound() else { return true }
-        guard let uid = pod["metadata"]?["uid"]?.string else { return false }
-        let phase = pod["status"]?["phase"]?.string
-        return uid != holder.podUID || phase == "Succeeded" || phase == "Failed"
-    }
-
     // MARK: What is kept
 
     /// Lets slots that have no address yet take what is kept for the claim, before anything new is taken.
@@ -204,8 +224,12 @@ extension Ledger {
     ///   gateway of another subnet would be wrong.
     /// - Errors: `claimBusy` names both sides.
     func adopt(
-        _ slots: inout [ClaimSlot], _ reading: KeptReading, _ claimant: Claimant, deadline: Moment
+        _ slots: inout [ClaimSlot], _ identity: Identity, _ reading: KeptReading, _ claimant: Claimant,
+        deadline: Moment
     ) throws(LedgerError) {
+        if let source = reading.source {
+            return try adopt(&slots, identity, reading, claimant, migratingFrom: source, deadline: deadline)
+        }
         let query = reading.query
         var isFresh = reading.answers == nil
         var inventory = try inventory(reading.answers ?? ask(query.requests, deadline: deadline), claimant)
@@ -223,6 +247,11 @@ extension Ledger {
     private func inventory(
         _ answers: [Result<JSON, LedgerError>], _ claimant: Claimant
     ) throws(LedgerError) -> ClaimInventory {
+        ClaimInventory(try allocations(answers), of: claimant.claim, attachment: claimant.attachment)
+    }
+
+    /// What a query found.
+    func allocations(_ answers: [Result<JSON, LedgerError>]) throws(LedgerError) -> [IPAllocation] {
         var found: [IPAllocation] = []
         for answer in answers {
             guard let json = try answer.unlessNotFound() else { continue }
@@ -236,7 +265,7 @@ extension Ledger {
                 }
             }
         }
-        return ClaimInventory(found, of: claimant.claim, attachment: claimant.attachment)
+        return found
     }
 
     private func take(

@@ -23,7 +23,8 @@ extension Ledger {
             records.map { .get(.ipAllocations, name: $0.name) } + pools.map { .get(.ipPools, name: $0) },
             deadline: deadline)[...]
         for record in records {
-            try check(record, of: attachment, configured: configured, answers.removeFirst().unlessNotFound())
+            try check(
+                record, of: attachment, entry.pod, configured: configured, answers.removeFirst().unlessNotFound())
         }
         for pool in pools {
             let found = try answers.removeFirst().unlessNotFound()
@@ -37,7 +38,8 @@ extension Ledger {
     }
 
     private func check(
-        _ record: JournalEntry.Record, of attachment: Attachment, configured: Set<IPAddress>, _ found: JSON?
+        _ record: JournalEntry.Record, of attachment: Attachment, _ pod: PodReference?, configured: Set<IPAddress>,
+        _ found: JSON?
     ) throws(LedgerError) {
         guard let found else {
             throw .notHeld("IPAllocation \"\(record.name)\" does not exist, though \(attachment) uses it")
@@ -50,7 +52,7 @@ extension Ledger {
         }
         let holder = Claimant(
             attachment: attachment, origin: allocation.spec.origin, pod: nil, node: node, machineID: machineID)
-        guard holder.holds(allocation) else {
+        guard holder.holds(allocation) || allocation.isMigrating(from: pod, claim: record.claim) else {
             throw .notHeld("\(record.address) is not held by \(attachment): \(allocation.holderDescription)")
         }
         guard configured.contains(record.address) else {

@@ -153,7 +153,9 @@ extension Ledger {
             slots[index].recall { rememberedScan($0, .everything, maximumAge: PoolScanner.memory) }
         }
         do throws(LedgerError) {
-            if let kept { try adopt(&slots, kept, claimant, deadline: deadlines.claims) }
+            if let identity, let kept {
+                try adopt(&slots, identity, kept, claimant, deadline: deadlines.claims)
+            }
             let held = try commit(
                 &slots, beside: &binding, entry: entry, carried: carried, order, deadlines: deadlines)
             return ClaimedAddresses(held: held, routes: situation.routes)

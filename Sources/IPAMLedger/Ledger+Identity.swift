@@ -12,6 +12,8 @@ extension Ledger {
         let claim: IPClaim
         /// This ADD has made it, so that nothing can be kept for it yet.
         var isNew = false
+        /// Addresses that the pod must get beside those that the claim asks for.
+        var wishes: [IPAddress] = []
 
         var reference: ClaimReference { claim.reference }
         var description: String { claim.subject }
@@ -35,11 +37,11 @@ extension Ledger {
         // Before it is asked which pools and addresses it wants: a claim for something else wants other ones.
         switch ClaimBinding(
             identity.claim, candidate: situation.claimant.holder(pod), networkName: order.attachment.networkName,
-            gone: [])
+            machine: situation.claimant.machine, gone: [])
         {
         case .refuse(let text): throw .addressRefused(text)
         case .wait(let text): throw .claimBusy(text)
-        case .bound, .bind, .prove: return identity
+        case .bound, .bind, .handOver, .prove: return identity
         }
     }
 
@@ -61,11 +63,28 @@ extension Ledger {
     ) throws(LedgerError) -> Identity? {
         switch demand {
         case .none: return nil
+        case .ofVirtualMachine(let machine):
+            let (wanted, found) = try resolve(machine, deadline: deadline)
+            var situation = situation
+            situation.foreseenClaim = found
+            return try findClaim(.automatic(wanted), of: pod, situation, deadline: deadline)
+        case .ofIPAMClaim(let demand):
+            let resolved = try resolve(demand, deadline: deadline)
+            var situation = situation
+            situation.foreseenClaim = resolved.found
+            var identity = try findClaim(.automatic(resolved.claim), of: pod, situation, deadline: deadline)
+            identity?.wishes = resolved.wishes
+            return identity
         case .named(let name):
             guard let found = try readClaim(pod.namespace, name, deadline: deadline) else {
                 throw .addressRefused(
                     "IPClaim \"\(pod.namespace)/\(name)\", which pod \"\(pod.namespace)/\(pod.name)\" names, does not"
                         + " exist")
+            }
+            if found.isAutomatic, let object = found.ipamClaim {
+                throw .addressRefused(
+                    "\(found.subject) stands for IPAMClaim \"\(object.name)\": refer to that in annotation"
+                        + " \(IPAMClaimReference.annotation)")
             }
             return Identity(pod: pod, claim: found)
         case .automatic(let wanted):
@@ -75,16 +94,20 @@ extension Ledger {
                     let answer = foreseen
                     foreseen = nil
                     if let found = try readClaim(pod.namespace, wanted.name, answer, deadline: deadline) {
-                        try refuseIfOfEarlierSet(found, wanted)
+                        try refuseIfOfEarlierOwner(found, wanted)
                         return Identity(pod: pod, claim: found)
                     }
                 } catch {
                     // CRDs of an earlier version: its pods started without claims, and so do they now.
-                    guard case .api(let failure, _) = error, failure.isUnserved else { throw error }
+                    guard case .api(let failure, _) = error, failure.isUnserved, !wanted.isAskedFor else { throw error }
                     log.log(.warning, "no claim is made: the API server does not know the kind", [])
                     return nil
                 }
-                if try isTurnedOff(inNamespace: pod.namespace, situation.namespace, deadline: deadline) { return nil }
+                if !wanted.isAskedFor,
+                    try isTurnedOff(inNamespace: pod.namespace, situation.namespace, deadline: deadline)
+                {
+                    return nil
+                }
                 let request = APIRequest.create(
                     .ipClaims, namespace: pod.namespace, name: wanted.name, object: wanted.newObject())
                 switch ask([request], deadline: deadline)[0] {
@@ -99,11 +122,11 @@ extension Ledger {
         }
     }
 
-    /// A set that was made anew under its name inherits nothing: its claims go with the earlier one, in a moment.
-    private func refuseIfOfEarlierSet(_ claim: IPClaim, _ wanted: AutomaticClaim) throws(LedgerError) {
-        guard let owner = claim.statefulSet, let set = wanted.owner, owner.uid != set.uid else { return }
+    /// A set or machine that was made anew under its name inherits nothing: its claims go with the earlier one, in a moment.
+    private func refuseIfOfEarlierOwner(_ claim: IPClaim, _ wanted: AutomaticClaim) throws(LedgerError) {
+        guard let owner = claim.keeper, let present = wanted.owner, owner.uid != present.uid else { return }
         throw .claimBusy(
-            "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\" belongs to an earlier StatefulSet"
+            "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\" belongs to an earlier \(owner.kind)"
                 + " \"\(owner.name)\" (UID \(owner.uid)), and is deleted with it")
     }
 
@@ -145,38 +168,19 @@ extension Ledger {
 extension Ledger.Identity {
     /// The slots of an ADD as the claim wants them: only of its pools.
     func restrict(_ plans: [SlotPlan]) throws(LedgerError) -> [SlotPlan] {
-        guard !claim.spec.pools.isEmpty else { return plans }
-        var plans = plans
-        for index in plans.indices where !plans[index].isStatic {
-            let all = plans[index].pools.map(\.name)
-            plans[index].pools.removeAll { !claim.spec.pools.contains($0.name) }
-            guard !plans[index].pools.isEmpty else {
-                throw .addressRefused(
-                    "\(description) is for \(Self.list(claim.spec.pools)) (spec.pools), and this interface is served"
-                        + " by \(Self.list(all))")
-            }
+        do throws(ClaimPlanProblem) {
+            return try SlotPlan.restricted(to: claim, plans)
+        } catch {
+            throw .addressRefused("\(error)")
         }
-        return plans
     }
 
     /// The same, and with the addresses that it asks for.
     func plans(_ plans: [SlotPlan], requested: [IPAddress]) throws(LedgerError) -> [SlotPlan] {
-        let plans = try restrict(plans)
-        var wishes: [IPAddress] = []
-        for text in claim.spec.addresses {
-            guard let address = IPAddress(text) else {
-                throw .addressRefused("\(description): \(text.debugDescription) is not an IP address (spec.addresses)")
-            }
-            if !requested.contains(address), !wishes.contains(address) { wishes.append(address) }
-        }
-        do throws(SlotPlanError) {
-            return try SlotPlan.assign(wishes, to: plans)
+        do throws(ClaimPlanProblem) {
+            return try SlotPlan.serving(claim, plans, requested: requested, wishes: wishes)
         } catch {
-            throw .addressRefused("\(description): \(error)")
+            throw .addressRefused("\(error)")
         }
-    }
-
-    private static func list(_ pools: [String]) -> String {
-        pools.isEmpty ? "no pool" : pools.map { "IPPool \"\($0)\"" }.joined(separator: ", ")
     }
 }

@@ -16,6 +16,8 @@ package enum HoldingFinding: Hashable, Sendable {
     case heldByDead(Attachment)
     /// It was entered again.
     case restored
+    /// The pod that the guest of the sandbox's virtual machine migrates to has it, or did when its guest came here.
+    case migrated
     /// Somebody else has it, who is not known to be dead.
     case conflict(with: String)
     /// It changed meanwhile, or is being deleted: it is looked at again.
@@ -40,7 +42,8 @@ extension Ledger {
     ///   no DEL has come, and whose pod exists. It is taken only from nobody (Cooling), or from an attachment of this node
     ///   and machine that the witness calls dead while its lock is held. The create is accounted for in the journal like
     ///   an ADD's, so that a DEL that comes next finds it.
-    /// - Caveats: an address that an ADD could not give back, and that was never returned, counts as used here; it is
+    /// - Caveats: while a virtual machine migrates, both its sandboxes use its addresses, and the ledger names the one that
+    ///   it migrates to: nothing is entered for the other one until that has given them back. An address that an ADD could not give back, and that was never returned, counts as used here; it is
     ///   free after the DEL.
     /// - Parameter holder: The dead attachment that the address may be taken from: whoever has found it before.
     package mutating func restore(
@@ -62,13 +65,15 @@ extension Ledger {
             let record = entry.held.first(where: { $0.name == name })
         else { return .notWanted }
         let (pod, found) = try read(entry, name, deadline: deadline)
-        guard let (origin, reference) = Self.identity(entry, pod) else { return .notWanted }
-        let claimant = Claimant(
-            attachment: attachment, origin: origin, pod: reference, node: node, machineID: machineID)
+        guard let (origin, reference, machine) = Self.identity(entry, pod) else { return .notWanted }
+        var claimant = Claimant(
+            attachment: attachment, origin: origin, pod: reference, node: node, machineID: machineID,
+            claim: record.claim, machine: machine)
         guard let found else {
-            let spec = claimant.spec(record, claim: record.claim, claimedAt: timestamp)
+            let spec = claimant.spec(record, claimedAt: timestamp)
             return try enter(
-                entry, record, .create(.ipAllocations, name: name, object: spec.newObject()), deadline: deadline)
+                entry, record, .create(.ipAllocations, name: name, object: spec.newObject(of: claimant.mark)),
+                deadline: deadline)
         }
         let allocation: IPAllocation
         do {
@@ -78,8 +83,10 @@ extension Ledger {
         }
         if claimant.holds(allocation) { return .intact }
         if allocation.metadata.isBeingDeleted { return .unsettled }
-        let spec = claimant.spec(record, claim: allocation.spec.claim, claimedAt: timestamp)
-        let write = APIRequest.update(.ipAllocations, name: name, object: allocation.takenOver(by: spec))
+        claimant.claim = allocation.spec.claim
+        let spec = claimant.spec(record, claimedAt: timestamp)
+        let write = APIRequest.update(
+            .ipAllocations, name: name, object: allocation.takenOver(by: spec, of: claimant.mark))
         switch allocation.spec.state {
         case .cooling:
             return try enter(entry, record, write, deadline: deadline)
@@ -90,6 +97,9 @@ extension Ledger {
             }
             return try enter(entry, record, write, deadline: deadline)
         case .bound, .fenced:
+            if let reference, allocation.isHandedOver(from: reference, of: machine, claim: record.claim) {
+                return .migrated
+            }
             guard let other = allocation.spec.attachment, allocation.spec.origin != .manual,
                 allocation.spec.node == node, allocation.spec.machineID == machineID
             else { return .conflict(with: allocation.holderDescription) }
@@ -138,14 +148,16 @@ extension Ledger {
     }
 
     /// For whom the address is entered; nil where the pod is gone.
-    private static func identity(_ entry: JournalEntry, _ found: JSON?) -> (AllocationOrigin, PodReference?)? {
-        guard let pod = entry.pod else { return (.container, nil) }
+    private static func identity(
+        _ entry: JournalEntry, _ found: JSON?
+    ) -> (AllocationOrigin, PodReference?, VirtualMachinePod?)? {
+        guard let pod = entry.pod else { return (.container, nil, nil) }
         let metadata = found.flatMap { try? ObjectMetadata(JSONFields($0)) }
         if found != nil, metadata == nil { return nil }
         let arguments = PodArguments(namespace: pod.namespace, name: pod.name, uid: pod.uid)
         switch PodIdentity(arguments: arguments, found: metadata) {
-        case .pod(let pod): return (.pod, pod)
-        case .staticPod(let pod): return (.static, pod)
+        case .pod(let pod): return (.pod, pod, metadata.flatMap { VirtualMachinePod($0) })
+        case .staticPod(let pod): return (.static, pod, nil)
         case .gone, .replaced: return nil
         }
     }
@@ -186,9 +198,7 @@ extension Ledger {
 
 extension Claimant {
     /// The allocation that says that this claimant holds what it has been given before.
-    fileprivate func spec(
-        _ record: JournalEntry.Record, claim: ClaimReference?, claimedAt: String
-    ) -> IPAllocation.Spec {
+    fileprivate func spec(_ record: JournalEntry.Record, claimedAt: String) -> IPAllocation.Spec {
         IPAllocation.Spec(
             state: .bound, origin: origin, pool: record.pool, poolUID: record.poolUID, address: record.address,
             network: record.network, node: node, machineID: machineID, attachment: attachment, pod: pod,

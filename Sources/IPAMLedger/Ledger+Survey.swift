@@ -72,6 +72,7 @@ extension Ledger {
         if let arguments = order.pod {
             podMetadata = try metadata(answers.removeFirst().unlessNotFound(), "pod", arguments.name)
             (claimant.origin, claimant.pod) = try identify(arguments, podMetadata)
+            claimant.machine = podMetadata.flatMap { VirtualMachinePod($0) }
             facts.pod = .init(namespace: arguments.namespace, name: arguments.name, marks: .init(podMetadata))
             if order.readsNamespace {
                 namespace = try metadata(answers.removeFirst().unlessNotFound(), "namespace", arguments.namespace)
@@ -249,7 +250,7 @@ extension ObjectMetadata {
     /// Whether the pod may have addresses that are kept for it, unless its pools keep those of all pods.
     fileprivate var mayHaveClaim: Bool {
         let names = ["ReplicaSet", "DaemonSet", "Job"]
-        return annotations.keys.contains { $0.hasPrefix(AnnotationKey.claim) }
+        return annotations.keys.contains { $0.hasPrefix(AnnotationKey.claim) || $0 == IPAMClaimReference.annotation }
             || ownerReferences.contains { $0.isController && !names.contains($0.kind) }
     }
 }

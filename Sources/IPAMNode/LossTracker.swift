@@ -69,7 +69,7 @@ package struct LossTracker: Hashable, Sendable {
             let isNew = conflict != holder
             phase = .conflict(with: holder, next: now + Self.conflictInterval)
             return isNew
-        case .restored, .intact, .notWanted, .busy, .unsettled:
+        case .restored, .intact, .notWanted, .busy, .unsettled, .migrated:
             // The watch will say so too; should it not, it is looked at again.
             phase = .answered(next: now + Self.answerInterval)
             return false

@@ -57,6 +57,12 @@ struct NodePermissionTests {
         // Nothing else.
         (Target(resource: "namespaces"), "get"),
         (Target(resource: "nodes"), "get"),
+        // What pods refer to.
+        (Target(group: "k8s.cni.cncf.io", resource: "ipamclaims", namespace: "shop"), "get"),
+        (Target(group: "k8s.cni.cncf.io", resource: "ipamclaims/status", namespace: "shop"), ""),
+        // The machine that a claim goes with.
+        (Target(group: "kubevirt.io", resource: "virtualmachineinstances", namespace: "shop"), "get"),
+        (Target(group: "kubevirt.io", resource: "virtualmachines", namespace: "shop"), ""),
         (Target(resource: "nodes/status"), ""),
         (Target(resource: "secrets", namespace: "berth-system"), ""),
         (Target(resource: "secrets", namespace: "kube-system"), ""),
@@ -101,7 +107,8 @@ struct NodePermissionTests {
     private static func pluginVerbs(_ target: Target, _ allowed: String) -> [String] {
         switch target.resource {
         case "ipallocations": words(allowed).filter { $0 != "watch" }
-        case "ippools", "ipreservations", "ipblocks", "ipclaims", "ipclaims/status", "namespaces", "nodes":
+        case "ippools", "ipreservations", "ipblocks", "ipclaims", "ipclaims/status", "namespaces", "nodes",
+            "virtualmachineinstances", "ipamclaims":
             words(allowed)
         case "pods": ["get"]
         default: []

@@ -38,7 +38,7 @@ import Testing
 
     @Test(arguments: [
         "application-range", "blocks", "claims", "default-pools", "draining", "dual-stack", "pod-choice", "racks",
-        "reservation",
+        "ipam-claim", "reservation", "virtual-machine",
     ])
     func `every sample makes sense`(name: String) throws {
         for document in try ConfigFile.documents("samples/\(name).yaml") {
@@ -47,7 +47,10 @@ import Testing
             case "IPReservation": _ = try ValidatedReservation(try IPReservation(document))
             case "IPBlock": _ = try ValidatedBlock(try IPBlock(document))
             case "IPClaim": _ = try IPClaim(document)
-            case let kind: #expect(["Pod", "StatefulSet", "Namespace"].contains(kind))
+            case let kind:
+                #expect(
+                    ["Pod", "StatefulSet", "Namespace", "NetworkAttachmentDefinition", "VirtualMachine", "IPAMClaim"]
+                        .contains(kind))
             }
         }
     }
@@ -55,8 +58,8 @@ import Testing
     @Test func `the sample claims and their pool make sense`() throws {
         let documents = try ConfigFile.documents("samples/claims.yaml")
         let claims = try documents.filter { $0["kind"] == "IPClaim" }.map { try IPClaim($0) }
-        #expect(claims.map(\.spec.retention.policy) == [.untilClaimDeleted, .period])
-        #expect(claims.map(\.spec.retention.seconds) == [nil, 7200])
+        #expect(claims.map(\.spec.retention.policy) == [.untilClaimDeleted, .untilClaimDeleted, .period])
+        #expect(claims.map(\.spec.retention.seconds) == [nil, nil, 7200])
         let pools = try documents.filter { $0["kind"] == "IPPool" }.map { try ValidatedPool(try IPPool($0)) }
         #expect(pools.map(\.stickiness) == [.pods])
     }
@@ -70,7 +73,8 @@ import Testing
                     "ipam.berth.dev/ipblocks: list create patch delete",
                     "ipam.berth.dev/ipallocations: get list create update patch delete",
                     "ipam.berth.dev/ipclaims: get create", "ipam.berth.dev/ipclaims/status: patch",
-                    "/pods,namespaces,nodes: get",
+                    "/pods,namespaces,nodes: get", "k8s.cni.cncf.io/ipamclaims: get",
+                    "kubevirt.io/virtualmachineinstances: get",
                 ]
             ),
             ("rbac/plugin_inline.yaml", ["ipam.berth.dev/ippools: create"]),

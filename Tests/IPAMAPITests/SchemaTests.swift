@@ -328,7 +328,7 @@ struct SchemaSubject: CustomTestStringConvertible, Sendable {
         #expect(
             try Self.columns("ippools", wide: false)
                 == ["SUBNET", "ALLOCATED", "COOLING", "FREE", "READY", "AGE"])
-        #expect(try Self.columns("ippools", wide: true) == ["RANGES", "GATEWAY", "NETWORK"])
+        #expect(try Self.columns("ippools", wide: true) == ["RANGES", "GATEWAY", "NETWORK", "GENERATION", "UID"])
         #expect(
             try Self.columns("ipreservations", wide: false) == ["RANGES", "PURPOSE", "ENFORCED", "HOLDERS", "AGE"])
         #expect(try Self.columns("ipblocks", wide: false) == ["CIDR", "POOL", "NODE", "STATE", "AGE"])

@@ -58,7 +58,8 @@ extension IPClaim {
             interface: "eth0", networkName: "net", pod: "web-0"),
         status: Status(
             holder: Holder(
-                pod: "web-0", podUID: "pod-uid", interface: "eth0", attachment: "digest", node: "n1", machineID: "m1"),
+                pod: "web-0", podUID: "pod-uid", interface: "eth0", attachment: "digest", node: "n1", machineID: "m1",
+                migratedFrom: PodName(pod: "web-1", podUID: "source-uid")),
             addresses: ["10.19.120.7"], observedGeneration: 4,
             conditions: [
                 Condition(

@@ -97,6 +97,24 @@ import Testing
         #expect(finding.message == "the pod reports it, and the ledger gives it to pod shop/other on node n1")
     }
 
+    @Test func `Both pods of a guest that migrates may report its address`() throws {
+        func machine(_ uid: String) -> VirtualMachinePod {
+            VirtualMachinePod(
+                instance: OwnerReference(
+                    apiVersion: "kubevirt.io/v1", kind: "VirtualMachineInstance", name: "vm1", uid: uid))
+        }
+        let target = PodKey(namespace: "shop", name: "target")
+        let entries = [try entry("10.0.0.7", pod: PodReference(namespace: "shop", name: "target", uid: "target-uid"))]
+        let source = try pod(["10.0.0.7"], machine: machine("v1"))
+        for (uid, expected) in [("v1", []), ("v2", ["AddressOfAnother 10.0.0.7"])] {
+            let other = try pod(key: target, fact: .present(uid: "target-uid"), machine: machine(uid))
+            #expect(found(picture(entries, pods: [source, other])) == expected)
+        }
+        // Of the pod that the ledger names nothing is known but its name.
+        let successor = try pod(key: target, fact: .present(uid: "another"), machine: machine("v1"))
+        #expect(found(picture(entries, pods: [source, successor])).contains("AddressOfAnother 10.0.0.7"))
+    }
+
     @Test(arguments: [
         // An earlier pod of the name.
         (PodFact.present(uid: "successor"), ["AddressOfAnother 10.0.0.7"]),

@@ -53,12 +53,12 @@ extension NodeFact {
 /// A pod with the UID of `PodReference.web0`.
 func pod(
     _ addresses: [String] = [], key: PodKey = .web0, fact: PodFact = .present(uid: "pod-uid"), node: String = "n1",
-    hostNetwork: Bool = false, interfaces: [String: [String]] = [:]
+    hostNetwork: Bool = false, interfaces: [String: [String]] = [:], machine: VirtualMachinePod? = nil
 ) throws -> PodEntry {
     PodEntry(
         key, fact, node: node, usesHostNetwork: hostNetwork,
         addresses: try addresses.map { try IPAddress(parsing: $0) },
-        interfaces: try interfaces.mapValues { try $0.map { try IPAddress(parsing: $0) } })
+        interfaces: try interfaces.mapValues { try $0.map { try IPAddress(parsing: $0) } }, machine: machine)
 }
 
 func pool(

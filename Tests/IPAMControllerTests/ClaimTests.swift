@@ -44,6 +44,59 @@ extension ControllerTests {
             }
         }
 
+        @Test func `an IPAMClaim is told what the claim that stands for it has`() async throws {
+            try await ControllerRig.run { rig in
+                try await rig.controlPlane.installIPAMClaims()
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let name = rig.subnets.name("ipam")
+                let object = try await rig.controlPlane.makeIPAMClaim(name)
+                let claim = try await rig.makeClaim(for: object)
+                let pod = try await rig.makePod("vm", on: node)
+                _ = try await rig.keep(10, for: claim, pool: pool, by: pod)
+                try await rig.patch(
+                    .ipClaims, claim.name,
+                    [
+                        "status": [
+                            "holder": IPClaim.Holder(
+                                pod: pod.name, podUID: pod.uid, interface: "net1", attachment: "a", node: node,
+                                machineID: node
+                            ).json
+                        ]
+                    ], namespace: "default", subresource: "status")
+                try await rig.waitForClaim(claim, "its address is shown") { $0.status.addresses.count == 1 }
+                try await rig.waitForSentinel(pool: pool)
+                // The claim's own status is written before, and nothing else would come after it.
+                let address = rig.subnets.address4(10)
+                let told = try await rig.waitForIPAMClaim(name) { !$0.ips.isEmpty && !$0.ownerPod.isEmpty }
+                #expect(told.ips == ["\(address)/24"] && told.ownerPod == pod.name)
+                try await rig.deleteClaim(claim)
+                try await rig.controlPlane.delete(pod)
+                try await rig.ledger.waitUntilGone(address)
+                #expect(try await rig.controlPlane.ipamClaim(name).ips == told.ips)
+                try await rig.controlPlane.deleteIPAMClaim(name)
+            }
+        }
+
+        @Test func `what a migration that failed gave back is not freed while the guest may run in its source`()
+            async throws
+        {
+            try await ControllerRig.run { rig in
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let source = try await rig.makePod("source", on: node)
+                let claim = try await rig.makeClaim("vm")
+                let mark = VirtualMachineMark(
+                    instanceUID: "v1", migratedFrom: PodName(pod: source.name, podUID: source.uid))
+                let name = try await rig.keep(10, for: claim, pool: pool, mark: mark)
+                let other = try await rig.keep(11, for: claim, pool: pool)
+                try await rig.deleteClaim(claim)
+                try await rig.ledger.waitUntilGone(other)
+                try await rig.waitForSentinel(pool: pool)
+                #expect(rig.ledger.state(name) == "Held")
+                try await rig.setPhase(source, "Succeeded")
+                try await rig.ledger.waitUntilGone(name)
+            }
+        }
+
         @Test func `what the controller takes from a pod that is gone stays kept for the claim`() async throws {
             try await ControllerRig.run { rig in
                 let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
@@ -224,6 +277,23 @@ extension ControllerRig {
         return try await makeClaim(object)
     }
 
+    fileprivate func makeClaim(for object: IPAMClaim) async throws -> ClaimReference {
+        try await makeClaim(AutomaticClaim(object, namespace: "default", networkName: "net").newObject())
+    }
+
+    /// No watch tells of it.
+    fileprivate func waitForIPAMClaim(
+        _ name: String, _ isRight: (IPAMClaim) -> Bool
+    ) async throws -> IPAMClaim {
+        let end = ContinuousClock.now + .seconds(40)
+        while ContinuousClock.now < end {
+            let found = try await controlPlane.ipamClaim(name)
+            if isRight(found) { return found }
+            try await controlPlane.kubectl(["get", "--raw", "/readyz"])
+        }
+        throw TestSetUpError("IPAMClaim \(name) was not told anything")
+    }
+
     private func makeClaim(_ object: JSON) async throws -> ClaimReference {
         var object = object
         object["apiVersion"] = .string(BerthAPI.apiVersion)
@@ -252,7 +322,9 @@ extension ControllerRig {
     }
 
     /// Enters an allocation for a claim as a plugin leaves it: held by a pod, or by nobody.
-    func keep(_ host: Int, for claim: ClaimReference, pool: String, by pod: TestPod? = nil) async throws -> String {
+    func keep(
+        _ host: Int, for claim: ClaimReference, pool: String, by pod: TestPod? = nil, mark: VirtualMachineMark? = nil
+    ) async throws -> String {
         let node = pod?.node ?? "n"
         let read = try await controlPlane.withAdmin { try $0.get(.ipPools, name: pool, deadline: .soon) }
         let holder = IPAMAPI.Attachment(
@@ -265,7 +337,7 @@ extension ControllerRig {
             claimedAt: nil, releasedAt: nil)
         try await ledger.waitUntilSeen(
             try await controlPlane.withAdmin {
-                try $0.create(.ipAllocations, name: spec.objectName, object: spec.newObject(), deadline: .soon)
+                try $0.create(.ipAllocations, name: spec.objectName, object: spec.newObject(of: mark), deadline: .soon)
             })
         return spec.objectName
     }

@@ -19,9 +19,9 @@ import Testing
         // An earlier pod of the name: the candidate's own was read.
         #expect(decide(claimHolder(uid: "u0", attachment: "a0")) == .bind)
         let other = claimHolder("db-0", uid: "u0", attachment: "a0")
-        #expect(decide(other) == .prove(other))
+        #expect(decide(other) == .prove(other.podName))
         #expect(decide(other, gone: ["u0"]) == .bind)
-        #expect(decide(other, gone: ["u1"]) == .prove(other))
+        #expect(decide(other, gone: ["u1"]) == .prove(other.podName))
     }
 
     @Test func `one claim serves one interface`() {

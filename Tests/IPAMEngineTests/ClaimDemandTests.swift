@@ -42,6 +42,21 @@ import Testing
         #expect(try demand(owner: foreign) == .none)
     }
 
+    @Test func `a virtual machine's pod has its machine's claim, by the same switch`() throws {
+        let instance = OwnerReference(
+            apiVersion: "kubevirt.io/v1", kind: "VirtualMachineInstance", name: "vm1", uid: "v1", isController: true)
+        let expected = ClaimDemand.ofVirtualMachine(
+            VirtualMachineDemand(namespace: "shop", instance: instance, interface: "net1", networkName: "net"))
+        #expect(try demand(owner: instance) == expected)
+        #expect(try demand(owner: instance, stickiness: [.pods]) == expected)
+        #expect(try demand(owner: instance, stickiness: [.none]) == .none)
+        #expect(try demand([AnnotationKey.sticky: "false"], owner: instance) == .none)
+        #expect(try demand([AnnotationKey.claim: "vip"], owner: instance) == .named("vip"))
+        var other = instance
+        other.isController = false
+        #expect(try demand(owner: other) == .none)
+    }
+
     @Test func `pools decide who is sticky`() throws {
         #expect(try demand(stickiness: [.none]) == .none)
         #expect(isAutomatic(try demand(owner: nil, stickiness: [.pods])))

@@ -145,6 +145,71 @@ import Testing
         #expect(choosing.slot.state.brief == "failed: exhausted")
     }
 
+    // MARK: Guests that migrate
+
+    private static let source = PodName(pod: "launcher-a", podUID: "p0")
+
+    private func running(_ text: String, version: String = "7", podUID: String = "p0") throws -> JSON {
+        var json = try kept(text, .bound, version: version)
+        json["spec"]?["attachment"] = otherAttachment.json
+        json["spec"]?["pod"] = PodReference(namespace: "shop", name: "launcher-a", uid: podUID).json
+        return json
+    }
+
+    private func arriving(_ subnet: String = "10.0.0.0/28", isClosed: Bool = false) throws -> SlotDriver {
+        var holder = claimant
+        holder.claim = Self.ours
+        let pool = try pool(subnet, ranges: isClosed ? ["10.0.0.1-10.0.0.2"] : [], strategy: .sequential)
+        let plan = SlotPlan(pools: isClosed ? [] : [pool], closed: isClosed ? [pool] : [])
+        var driver = SlotDriver(ClaimSlot(plan, claimant: holder, claimedAt: "2025-11-20T09:07:05Z"))
+        driver.slot.migrate(from: Self.source)
+        return driver
+    }
+
+    @Test(arguments: [false, true])
+    func `what a guest has is taken over from its pod, also where its pool gives nothing new`(isClosed: Bool) throws {
+        var driver = try arriving(isClosed: isClosed)
+        #expect(driver.slot.adopt(try IPAllocation(running("10.0.0.9"))))
+        #expect(driver.ask() == "update 10.0.0.9")
+        try driver.next(.conflict)
+        _ = driver.ask()
+        driver.slot.receive(
+            .success(try running("10.0.0.9", version: "8")), wasSentTwice: false, now: driver.now,
+            using: &driver.generator)
+        #expect(driver.ask() == "update 10.0.0.9", "it is the source's still")
+        let body = try JSON(parsing: try #require(driver.request?.body))
+        #expect(body["metadata"]?["resourceVersion"]?.string == "8")
+        try driver.answer(.object(.ours))
+        #expect(driver.slot.held?.name == "10.0.0.9")
+    }
+
+    @Test func `another pod's is not taken, and the slot fails rather than taking another address`() throws {
+        var waiting = try arriving()
+        #expect(waiting.slot.adopt(try IPAllocation(running("10.0.0.9"))))
+        try waiting.next(.conflict)
+        _ = waiting.ask()
+        waiting.slot.receive(
+            .success(try running("10.0.0.9", podUID: "p7")), wasSentTwice: false, now: waiting.now,
+            using: &waiting.generator)
+        guard case .claimBusy? = waiting.slot.failure else {
+            Issue.record("\(waiting.slot.state.brief)")
+            return
+        }
+        var lost = try arriving()
+        #expect(lost.slot.adopt(try IPAllocation(running("10.0.0.9"))))
+        try lost.next(.conflict)
+        _ = lost.ask()
+        lost.slot.receive(
+            .success(try kept("10.0.0.9", for: Self.others)), wasSentTwice: false, now: lost.now,
+            using: &lost.generator)
+        guard case .claimBusy(let text)? = lost.slot.failure else {
+            Issue.record("\(lost.slot.state.brief)")
+            return
+        }
+        #expect(text.contains("10.0.0.9") && text.contains("launcher-a"))
+        #expect(lost.slot.journalRecords.isEmpty, "its own take-over can be committed no more")
+    }
+
     @Test(arguments: [Self.others, nil as ClaimReference?])
     func `an exact address that a claim keeps is nobody else's`(claim: ClaimReference?) throws {
         var driver = try driver(exact: "10.0.0.9", of: claim)

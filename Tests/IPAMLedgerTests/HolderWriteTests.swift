@@ -106,10 +106,73 @@ import Testing
             Issue.record("it was not to be proved")
             return
         }
-        #expect(holder == other)
+        #expect(holder == other.podName)
         var proved = write(Self.claim(other), gone: ["p0"])
         try answer(&proved, .patch, .success([:]))
         #expect(Self.isBound(proved.ending) && !proved.hasInherited)
+    }
+
+    // MARK: Virtual machines
+
+    private static let instance = OwnerReference(
+        apiVersion: "kubevirt.io/v1", kind: "VirtualMachineInstance", name: "vm1", uid: "v1", isController: true)
+    private static let target = VirtualMachinePod(instance: instance, isMigrationTarget: true)
+
+    @Test func `the pod that a guest runs in hands over when it is proved to be there, and is named as the source`()
+        throws
+    {
+        let source = Self.holder("launcher-a", uid: "p0")
+        func write(_ sources: Set<String>) -> HolderWrite {
+            HolderWrite(
+                Self.claim(source), candidate: Self.mine, networkName: "net", machine: Self.target, sources: sources)
+        }
+        guard case .needsProof(let pod) = write([]).ending else {
+            Issue.record("it was not to be proved")
+            return
+        }
+        #expect(pod == source.podName)
+        var proved = write(["p0"])
+        guard case .send(let request) = proved.next(remaining: .seconds(8)) else {
+            Issue.record("nothing was sent")
+            return
+        }
+        let body = try JSON(parsing: try #require(request.body))
+        #expect(body["status"]?["holder"]?["migratedFrom"] == source.podName.json)
+        proved.receive(.success([:]), wasSentTwice: false)
+        #expect(Self.isBound(proved.ending) && proved.source == source.podName && !proved.hasInherited)
+    }
+
+    @Test func `who is the holder already has the source that the claim names, and a successor has none`() throws {
+        var mine = Self.mine
+        mine.migratedFrom = PodName(pod: "launcher-a", podUID: "p0")
+        let again = HolderWrite(Self.claim(mine), candidate: Self.mine, networkName: "net", machine: Self.target)
+        #expect(Self.isBound(again.ending) && again.source == mine.migratedFrom)
+        var former = Self.holder("launcher-b", uid: "p9")
+        former.migratedFrom = mine.migratedFrom
+        var next = HolderWrite(
+            Self.claim(former), candidate: Self.mine, networkName: "net", machine: Self.target, gone: ["p0", "p9"])
+        guard case .send(let request) = next.next(remaining: .seconds(8)) else {
+            Issue.record("nothing was sent")
+            return
+        }
+        let body = try JSON(parsing: try #require(request.body))
+        #expect(body["status"]?["holder"]?["migratedFrom"] == .null)
+        next.receive(.success([:]), wasSentTwice: false)
+        #expect(Self.isBound(next.ending) && next.source == nil)
+    }
+
+    @Test func `the write knows by the claim's labels and owners for whom it was made`() {
+        var claim = Self.claim()
+        claim.metadata.ownerReferences = [Self.instance]
+        let mine = HolderWrite(claim, candidate: Self.mine, networkName: "net", machine: Self.target)
+        #expect(mine.failure == nil)
+        var write = HolderWrite(claim, candidate: Self.mine, networkName: "net")
+        _ = write.next(remaining: .seconds(8))
+        guard case .addressRefused(let text)? = write.failure else {
+            Issue.record("\(String(describing: write.ending))")
+            return
+        }
+        #expect(text.contains("VirtualMachineInstance \"vm1\""))
     }
 
     // MARK: The first binding

@@ -61,8 +61,8 @@ import Testing
         Example(
             .list(.berths, options: ListOptions(resourceVersion: "0", form: .table)), "GET",
             "/apis/ipam.berth.dev/v1alpha1/ipallocations?resourceVersion=0&includeObject=None",
-            ["Accept: application/json;as=Table;g=meta.k8s.io;v=v1,application/json"], "list ipallocations.ipam.berth.dev"
-        ),
+            ["Accept: application/json;as=Table;g=meta.k8s.io;v=v1,application/json"],
+            "list ipallocations.ipam.berth.dev"),
     ]
 
     static let writes: [Example] = [

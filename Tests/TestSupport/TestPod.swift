@@ -33,7 +33,7 @@ package struct TestPod: Hashable, Sendable {
     }
 }
 
-/// A StatefulSet or another workload, of which no controller knows.
+/// A StatefulSet, or another object that owns pods or claims, of which no controller knows.
 package struct TestOwner: Hashable, Sendable {
     package let apiVersion: String
     package let kind: String
@@ -102,8 +102,8 @@ extension ControlPlane {
         if let owner {
             object["metadata"]?["ownerReferences"] = [
                 [
-                    "apiVersion": .string(owner.apiVersion), "kind": .string(owner.kind),
-                    "name": .string(owner.name), "uid": .string(owner.uid), "controller": true,
+                    "apiVersion": .string(owner.apiVersion), "kind": .string(owner.kind), "name": .string(owner.name),
+                    "uid": .string(owner.uid), "controller": true,
                 ]
             ]
         }

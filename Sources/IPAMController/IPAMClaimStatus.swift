@@ -1,0 +1,55 @@
+import IPAMAPI
+import IPAMEngine
+import IPAMOperation
+import IPAddressing
+import JSONText
+import KubernetesClient
+import KubernetesCore
+import KubernetesRuntime
+import Logging
+
+extension ClaimReconciler {
+    /// Tells the IPAMClaim that a claim stands for which addresses it has, and which pod.
+    ///
+    /// What is kept for the claim is written over what the IPAMClaim says, never the absence of anything: what it says
+    /// before the first ADD is a wish. It is the controller that writes it, so that no node needs the right to, and no ADD
+    /// waits for it. What it says late costs nothing: until then the claim itself keeps the addresses.
+    func tellIPAMClaim(_ claim: IPClaim, _ allocations: [StoredObject<AllocationRecord>]) async throws {
+        guard claim.isAutomatic, let owner = claim.ipamClaim else { return }
+        let ips = Self.ips(allocations.map(\.value), pools: view.validPools)
+        guard !ips.isEmpty else { return }
+        let json = try await writer.client.read(
+            .ipamClaims, namespace: claim.namespace, name: owner.name, deadline: try writer.deadline())
+        guard let json else { return }
+        let found = try IPAMClaim(json)
+        let pod = claim.status.holder?.pod ?? found.ownerPod
+        guard found.metadata.uid == owner.uid, !found.metadata.isBeingDeleted,
+            found.ips != ips || found.ownerPod != pod
+        else { return }
+        // What was overtaken is looked at again with the next change of the claim.
+        let outcome = try await writer.patch(
+            .ipamClaims, namespace: claim.namespace, found.metadata,
+            ["status": ["ips": .strings(ips), "ownerPod": .string(pod)]], subresource: "status")
+        if case .overtaken = outcome { throw IPAMClaimOvertaken() }
+    }
+
+    /// With the prefix length of the pool's subnet, IPv4 first; one of each family, as many as an IPAMClaim may have.
+    static func ips(_ records: [AllocationRecord], pools: [ValidatedPool]) -> [String] {
+        let inUse = records.filter { $0.state == .bound }
+        let kept = (inUse.isEmpty ? records.filter { $0.state == .held || $0.state == .fenced } : inUse)
+            .filter { !$0.isBeingDeleted }.sorted { $0.address < $1.address }
+        var ips: [(family: IPFamily, text: String)] = []
+        for record in kept {
+            guard let pool = pools.first(where: { $0.name == record.pool }),
+                !ips.contains(where: { $0.family == record.address.family })
+            else { continue }
+            ips.append((record.address.family, "\(record.address)/\(pool.subnet.length)"))
+        }
+        return ips.map(\.text)
+    }
+}
+
+/// Somebody else wrote the IPAMClaim: it is tried again.
+struct IPAMClaimOvertaken: Error, CustomStringConvertible {
+    var description: String { "the IPAMClaim was written by another at the same time" }
+}
