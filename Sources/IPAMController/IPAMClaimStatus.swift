@@ -23,7 +23,7 @@ extension ClaimReconciler {
         guard let json else { return }
         let found = try IPAMClaim(json)
         let pod = claim.status.holder?.pod ?? found.ownerPod
-        guard found.metadata.uid == owner.uid, !found.metadata.isBeingDeleted,
+        guard found.metadata.uid == owner.uid, !found.metadata.isBeingDeleted, Self.covers(ips, found.wishes),
             found.ips != ips || found.ownerPod != pod
         else { return }
         // What was overtaken is looked at again with the next change of the claim.
@@ -31,6 +31,15 @@ extension ClaimReconciler {
             .ipamClaims, namespace: claim.namespace, found.metadata,
             ["status": ["ips": .strings(ips), "ownerPod": .string(pod)]], subresource: "status")
         if case .overtaken = outcome { throw IPAMClaimOvertaken() }
+    }
+
+    /// Whether there is an address of each family that is asked for. While an ADD has only some, what it lacks would not
+    /// be asked for any more if these were written down.
+    static func covers(_ ips: [String], _ wishes: [String]) -> Bool {
+        func families(_ texts: [String]) -> Set<IPFamily> {
+            Set(texts.compactMap { IPAddress(IPAMClaim.address($0))?.family })
+        }
+        return families(wishes).isSubset(of: families(ips))
     }
 
     /// With the prefix length of the pool's subnet, IPv4 first; one of each family, as many as an IPAMClaim may have.

@@ -1,5 +1,5 @@
 package import IPAMAPI
-import IPAddressing
+package import IPAddressing
 import KubernetesCore
 
 /// The pools that may serve an attachment, of all that are known by their outlines, in order of preference.
@@ -38,15 +38,23 @@ package struct PoolShortlist: Hashable, Sendable {
     /// The most open pools of a family that are read before the first of them is known to be full.
     private static let maximumOpen = 8
 
-    /// The names of the first pools of each family, and of those that keep their family from being left out although they
-    /// may serve nobody; and whether there are more.
+    /// Of the pools that may serve.
+    package var families: Set<IPFamily> { Set(outlines.filter { !named.contains($0.name) }.map(\.family)) }
+
+    /// The names of the first pools of each family, of one that keeps its family from being left out although it takes no
+    /// claims, and of those that are named; and whether more pools may serve.
     package var first: (names: [String], isCut: Bool) {
-        var counts: [IPFamily: Int] = [:]
+        var counts: [IPFamily: (open: Int, closed: Int)] = [:]
+        var isCut = false
         let first = outlines.filter { outline in
-            guard !outline.isClosed, !named.contains(outline.name) else { return true }
-            counts[outline.family, default: 0] += 1
-            return counts[outline.family, default: 0] <= Self.maximumOpen
+            if named.contains(outline.name) { return true }
+            var count = counts[outline.family, default: (0, 0)]
+            if outline.isClosed { count.closed += 1 } else { count.open += 1 }
+            counts[outline.family] = count
+            if outline.isClosed { return count.closed == 1 }
+            if count.open > Self.maximumOpen { isCut = true }
+            return count.open <= Self.maximumOpen
         }
-        return (first.map(\.name), first.count < outlines.count)
+        return (first.map(\.name), isCut)
     }
 }

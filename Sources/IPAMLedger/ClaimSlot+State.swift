@@ -1,5 +1,6 @@
 import IPAMAPI
 import IPAddressing
+import KubernetesClient
 import KubernetesCore
 
 extension ClaimSlot {
@@ -26,5 +27,29 @@ extension ClaimSlot {
         case send(APIRequest)
         case wait(until: Moment)
         case finished
+    }
+}
+
+extension ClaimSlot.Step {
+    /// The next step of a conversation that is held beside slots.
+    ///
+    /// - Parameter pausedUntil: Where it is kept that the conversation makes a pause.
+    init(
+        _ conversation: inout some Conversation, _ pausedUntil: inout Moment?, now: Moment, remaining: Duration
+    ) {
+        if let until = pausedUntil {
+            guard until <= now else {
+                self = .wait(until: until)
+                return
+            }
+            pausedUntil = nil
+        }
+        switch conversation.next(remaining: remaining) {
+        case .send(let request): self = .send(request)
+        case .pause(let duration):
+            pausedUntil = now + duration
+            self = .wait(until: now + duration)
+        case .finished: self = .finished
+        }
     }
 }

@@ -94,17 +94,7 @@ struct HolderWrite: Conversation {
 
     /// The next step, for who drives it beside slots.
     mutating func next(now: Moment, remaining: Duration) -> ClaimSlot.Step {
-        if let pausedUntil {
-            guard pausedUntil <= now else { return .wait(until: pausedUntil) }
-            self.pausedUntil = nil
-        }
-        switch next(remaining: remaining) {
-        case .send(let request): return .send(request)
-        case .pause(let duration):
-            pausedUntil = now + duration
-            return .wait(until: now + duration)
-        case .finished: return .finished
-        }
+        ClaimSlot.Step(&swap, &pausedUntil, now: now, remaining: remaining)
     }
 
     /// The claim as it was decided about last, before its holder was written.

@@ -274,9 +274,12 @@ extension Ledger {
                 case .finished: break
                 }
             }
-            if !requests.isEmpty {
-                try beforeSending(slots)
-                if verification?.isSettled == false { requests.append((.verification, PoolMemory.verification)) }
+            let isAccompanied = !requests.isEmpty
+            if isAccompanied { try beforeSending(slots) }
+            switch verification?.next(now: now, remaining: deadline - now, isAccompanied: isAccompanied) {
+            case .send(let request): requests.append((.verification, request))
+            case .wait(let until): wakeUp = min(wakeUp ?? until, until)
+            case .finished, nil: break
             }
             switch binding?.next(now: now, remaining: deadline - now) {
             case .send(let request): requests.append((.binding, request))
@@ -297,7 +300,7 @@ extension Ledger {
                     slots[index].receive(
                         answer, wasSentTwice: wasSentTwice, now: transport.now(), using: &generator)
                 case .binding: binding?.receive(answer, wasSentTwice: wasSentTwice)
-                case .verification: verification?.receive(answer)
+                case .verification: verification?.receive(answer, wasSentTwice: wasSentTwice)
                 }
             }
         }

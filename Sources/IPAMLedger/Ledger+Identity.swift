@@ -94,7 +94,7 @@ extension Ledger {
                     let answer = foreseen
                     foreseen = nil
                     if let found = try readClaim(pod.namespace, wanted.name, answer, deadline: deadline) {
-                        try refuseIfOfEarlierOwner(found, wanted)
+                        try refuseIfOfEarlierOwner(found, wanted, situation.claimant.machine)
                         return Identity(pod: pod, claim: found)
                     }
                 } catch {
@@ -113,6 +113,12 @@ extension Ledger {
                 switch ask([request], deadline: deadline)[0] {
                 case .success(let json):
                     log.log(.info, "made a claim", [("claim", "\(pod.namespace)/\(wanted.name)")])
+                    if situation.claimant.machine?.isMigrationTarget == true {
+                        log.log(
+                            .warning,
+                            "a virtual machine that had no claim migrates here, and gets another address: restart it to keep one",
+                            [("pod", "\(pod.namespace)/\(pod.name)")])
+                    }
                     return Identity(pod: pod, claim: try decode(json), isNew: true)
                 case .failure(.api(let error, _)) where error.isAlreadyExists: continue
                 case .failure(let error): throw error
@@ -123,8 +129,14 @@ extension Ledger {
     }
 
     /// A set or machine that was made anew under its name inherits nothing: its claims go with the earlier one, in a moment.
-    private func refuseIfOfEarlierOwner(_ claim: IPClaim, _ wanted: AutomaticClaim) throws(LedgerError) {
-        guard let owner = claim.keeper, let present = wanted.owner, owner.uid != present.uid else { return }
+    ///
+    /// That of an instance which has got a machine meanwhile goes on until the instance ends.
+    private func refuseIfOfEarlierOwner(
+        _ claim: IPClaim, _ wanted: AutomaticClaim, _ machine: VirtualMachinePod?
+    ) throws(LedgerError) {
+        guard let owner = claim.keeper, let present = wanted.owner, owner.uid != present.uid,
+            owner.uid != machine?.instance.uid
+        else { return }
         throw .claimBusy(
             "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\" belongs to an earlier \(owner.kind)"
                 + " \"\(owner.name)\" (UID \(owner.uid)), and is deleted with it")

@@ -65,7 +65,7 @@ extension Ledger {
             list.map { $0.patterns.contains { $0.matches(outline.name) } } ?? outline.selectors.isDefault
         }
         // No pool for everybody says nothing of the pods that name theirs.
-        if facts.isRehearsal, list == nil, named.isEmpty { return Choice(plans: []) }
+        if facts.isRehearsal, list == nil, named.isEmpty { return shelf.unverified == nil ? Choice(plans: []) : nil }
         try complete(&facts, for: named.map(\.selectors), deadline: deadline)
         let shortlist = PoolShortlist(list, request, outlines: named, facts: facts)
         let first = shortlist.first
@@ -84,8 +84,8 @@ extension Ledger {
             in: &shelf, on: readings.values.compactMap { try? $0.get() }, request, facts, deadline: deadline)
         let selection = PoolSelection(
             list, request, pools: shelf.readings.filter { first.names.contains($0.key) }, facts: facts)
-        // What it says of pools that were not read would be wrong.
-        guard selection.problem == nil else { return nil }
+        // What it says of pools that were not read would be wrong, and so would that a family has none.
+        guard selection.problem == nil, shortlist.families.isSubset(of: selection.families) else { return nil }
         let plans = try selecting { () throws(SelectionError) in try selection.plans() }
         return Choice(plans: plans, isCut: first.isCut, unverified: shelf.unverified)
     }

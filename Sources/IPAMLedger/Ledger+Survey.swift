@@ -104,7 +104,8 @@ extension Ledger {
         let requested = order.requested(orElse: request.addresses)
         let chosen = try choose(
             request, &facts, &shelf,
-            maySkip: requested.isEmpty && request.purpose == nil && !(podMetadata?.mayHaveClaim ?? false),
+            maySkip: requested.isEmpty && request.purpose == nil && request.routes.isEmpty
+                && !(podMetadata?.mayHaveClaim ?? false),
             deadline: deadline)
         let ruled = try enforceReservations(on: ranges, purpose: request.purpose, deadline: deadline)
         let choice = PoolChoice(

@@ -12,7 +12,7 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
     case deadline(String)
     /// A pool that the configuration names cannot serve.
     case poolUnusable(String)
-    /// Pools were made, edited or deleted since the node read them all, or whether they were could not be asked.
+    /// Pools were made, edited or deleted since the node read them all.
     case poolsChanged
     /// An annotation of the pod or its namespace cannot be understood, or names a pool that it may not.
     case annotation(String)

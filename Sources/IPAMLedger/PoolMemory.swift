@@ -1,6 +1,7 @@
 import IPAMAPI
 import IPAMEngine
 import JSONText
+import KubernetesClient
 import KubernetesCore
 
 /// What this node remembers of all pools, so that an ADD need not read all of them to find the few that may serve.
@@ -68,18 +69,33 @@ struct PoolMemory {
 /// like that of any ADD that fails, and all pools are read.
 struct PoolVerification {
     private let memory: PoolMemory
-    private(set) var isSettled = false
+    private var inquiry = Inquiry(PoolMemory.verification)
+    private var pausedUntil: Moment?
+    private var hasBegun = false
+    /// Why what was created cannot be returned.
     private(set) var failure: LedgerError?
     /// The server cannot tell.
     private(set) var isUntelling = false
 
     init(_ memory: PoolMemory) { self.memory = memory }
 
-    mutating func receive(_ answer: Result<JSON, APIError>) {
-        isSettled = true
-        let table = try? answer.get()
-        isUntelling = table.map { !PoolMemory.isTelling($0) } ?? false
-        if table.map({ memory.agrees(with: $0) }) != true { failure = .poolsChanged }
+    /// - Parameter isAccompanied: Something is sent beside it, without which it does not begin.
+    mutating func next(now: Moment, remaining: Duration, isAccompanied: Bool) -> ClaimSlot.Step {
+        guard hasBegun || isAccompanied else { return .finished }
+        hasBegun = true
+        return ClaimSlot.Step(&inquiry, &pausedUntil, now: now, remaining: remaining)
+    }
+
+    /// A failure that may pass makes it ask again.
+    mutating func receive(_ answer: Result<JSON, APIError>, wasSentTwice: Bool) {
+        inquiry.receive(answer, wasSentTwice: wasSentTwice)
+        switch inquiry.result {
+        case .success(let table):
+            isUntelling = !PoolMemory.isTelling(table)
+            if !memory.agrees(with: table) { failure = .poolsChanged }
+        case .failure(let error): failure = error
+        case nil: break
+        }
     }
 }
 

@@ -89,6 +89,36 @@ struct ManyPoolsTests {
         }
     }
 
+    @Test func `a family whose first pools give nothing more is served by a later one`() async throws {
+        try await PluginRig.run { rig in
+            let node: JSON = [.string(rig.node.name)]
+            for index in 0..<Self.count {
+                let isFree = index == 0 || index > Self.count / 2
+                var spec: JSON = ["default": true, "cooldown": "0s", "nodes": node]
+                if index == 0 {
+                    spec["ranges"] = [rig.range4(1...99)]
+                } else {
+                    let first = rig.subnets.address6(16 * index)
+                    spec["subnet"] = .string(rig.subnets.subnet6)
+                    spec["ranges"] = [.string("\(first)-\(rig.subnets.address6(16 * index + 9))")]
+                    spec["namespaceQuota"] = 1
+                }
+                let name = try await rig.makePool("p\(index < 10 ? "0" : "")\(index)", spec)
+                guard !isFree else { continue }
+                let full: JSON = ["namespacesAtQuota": [["namespace": "default", "used": 1]]]
+                _ = try await rig.controlPlane.withAdmin {
+                    try $0.patch(
+                        .ipPools, name: name, patch: .merge(["status": full]), subresource: "status", deadline: .soon)
+                }
+            }
+            for suffix in ["a", "b", "c"] {
+                let pod = try await rig.makePod(suffix)
+                let added = try await rig.node.add(try rig.node.newSandbox(pod: pod), rig.node.configuration())
+                #expect(try added.checked().addresses.count == 2)
+            }
+        }
+    }
+
     // Other tests make pools all the time, so that what follows takes some turns.
 
     @Test func `an ADD reads the pool that serves, and asks whether it is still the right one beside the create`()

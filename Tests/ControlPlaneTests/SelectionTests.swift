@@ -306,6 +306,9 @@ struct SelectionTests {
 
     @Test func `the API server takes every sample`() async throws {
         let controlPlane = try await ControlPlane.ready()
+        try await ControlPlane.kubeVirt.value
+        try await ControlPlane.ipamClaims.value
+        try await ControlPlane.networkAttachmentDefinitions.value
         // Nothing is made: a default pool of a sample would serve other tests.
         let created = try await controlPlane.kubectl([
             "create", "--dry-run=server", "--validate=false", "-o", "name", "-f", "\(Repository.root)/config/samples",

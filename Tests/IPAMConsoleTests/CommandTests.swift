@@ -224,31 +224,7 @@ struct CommandTests {
 
     @Test func `explain follows the pod's annotation to the objects of Multus`() async throws {
         try await ConsoleRig.run(["strategy": "Sequential"]) { rig in
-            try await rig.controlPlane.apply(
-                """
-                apiVersion: apiextensions.k8s.io/v1
-                kind: CustomResourceDefinition
-                metadata: {name: network-attachment-definitions.k8s.cni.cncf.io}
-                spec:
-                  group: k8s.cni.cncf.io
-                  scope: Namespaced
-                  names:
-                    plural: network-attachment-definitions
-                    singular: network-attachment-definition
-                    kind: NetworkAttachmentDefinition
-                  versions:
-                  - name: v1
-                    served: true
-                    storage: true
-                    schema:
-                      openAPIV3Schema:
-                        type: object
-                        properties: {spec: {type: object, properties: {config: {type: string}}}}
-                """)
-            try await rig.controlPlane.kubectl([
-                "wait", "--for=condition=Established", "--timeout=30s",
-                "crd/network-attachment-definitions.k8s.cni.cncf.io",
-            ])
+            try await ControlPlane.networkAttachmentDefinitions.value
             for (suffix, ipam) in [
                 ("ours", #"{"type": "berth", "pools": ["\#(rig.pool)"]}"#), ("theirs", #"{"type": "host-local"}"#),
             ] {

@@ -78,18 +78,43 @@ import Testing
 
     @Test func `a verification fails unless the server says that nothing changed`() throws {
         var verification = PoolVerification(try memory())
-        #expect(!verification.isSettled)
-        verification.receive(.success(Self.table(Self.rows)))
-        #expect(verification.isSettled && verification.failure == nil)
+        let alone = verification.isAsking(accompanied: false)
+        let accompanied = verification.isAsking(accompanied: true)
+        #expect(!alone && accompanied)
+        verification.receive(.success(Self.table(Self.rows)), wasSentTwice: false)
+        let again = verification.isAsking(accompanied: true)
+        #expect(!again && verification.failure == nil)
 
         for answer in [Self.table(Self.rows.dropLast()), Self.table(Self.rows, columns: ["Name"])] {
             var verification = PoolVerification(try memory())
-            verification.receive(.success(answer))
+            verification.receive(.success(answer), wasSentTwice: false)
             #expect(verification.failure.map { "\($0)" } == "\(LedgerError.poolsChanged)")
             #expect(verification.isUntelling == (answer["columnDefinitions"]?.array?.count == 1))
         }
-        var unanswered = PoolVerification(try memory())
-        unanswered.receive(try Answer.timeout.result(for: PoolMemory.verification))
-        #expect(unanswered.failure != nil && !unanswered.isUntelling)
+    }
+
+    @Test func `a verification that is not answered is asked again, and what was created waits for it`() throws {
+        var verification = PoolVerification(try memory())
+        let isAsking = verification.isAsking(accompanied: true)
+        #expect(isAsking)
+        verification.receive(try Answer.timeout.result(for: PoolMemory.verification), wasSentTwice: false)
+        #expect(verification.failure == nil)
+        guard case .wait(let until) = verification.next(now: moment(0), remaining: .seconds(9), isAccompanied: false)
+        else {
+            Issue.record("it does not pause")
+            return
+        }
+        guard case .send = verification.next(now: until, remaining: .seconds(5), isAccompanied: false) else {
+            Issue.record("it is not asked again")
+            return
+        }
+        verification.receive(try Answer.forbidden.result(for: PoolMemory.verification), wasSentTwice: false)
+        #expect(verification.failure != nil)
+    }
+}
+
+extension PoolVerification {
+    fileprivate mutating func isAsking(accompanied: Bool) -> Bool {
+        if case .send = next(now: moment(0), remaining: .seconds(9), isAccompanied: accompanied) { true } else { false }
     }
 }

@@ -7,6 +7,17 @@ extension ControlPlane {
     /// Installed once for all tests: two at once who make one definition hinder each other.
     package static let ipamClaims = Task { try await ControlPlane.ready().installIPAMClaims() }
 
+    /// The networks that Multus attaches pods to, installed once for all tests.
+    package static let networkAttachmentDefinitions = Task {
+        let (plural, group) = ("network-attachment-definitions", IPAMClaim.group)
+        let controlPlane = try await ControlPlane.ready()
+        try await controlPlane.apply(
+            controlPlane.definition(group: group, version: "v1", plural: plural, kind: "NetworkAttachmentDefinition"))
+        try await controlPlane.kubectl([
+            "wait", "--for=condition=Established", "--timeout=60s", "crd/\(plural).\(group)",
+        ])
+    }
+
     /// Lets the API server serve IPAMClaims, as strict about their status as the original is.
     package func installIPAMClaims() async throws {
         let text: JSON = ["type": "string"]
