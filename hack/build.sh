@@ -5,22 +5,23 @@
 #
 #   PRODUCT  berth, berth-controller, berth-node or kubectl-berth; by default berth, the CNI plugin
 #   --all    all four
-#   --quick  in half of the time, but what is built is equal to another build only up to the order of some instructions:
-#            for tests
+#   --quick  in half of the time, and without all that makes builds alike, which the next but one paragraph is about: for
+#            tests
 #
 # Fails when an executable is not static or larger than its limit: in the plugin, one use of the whole of Foundation would
 # add 40 MB.
 #
-# Two builds of one commit are equal to the byte, whatever folder the checkout is in, whoever builds, and however many
-# processors there are, with the same toolchain in the same place, libraries of the system, and packages: those of a build are
-# in its Package.resolved, which another one can be given. The compiler orders some instructions by the addresses at which it
-# keeps its data, and these depend on environment, arguments, threads, and on the modules of C headers that it has to
-# build first. Therefore it runs without randomised addresses and with one thread a module (modules are compiled side by
-# side), gets an environment that is always the same (packages are fetched before, with that of the user), finds all
-# modules in its cache (build/swiftc), and sees the checkout as /usr/src, where it is mounted for this process and its
-# children alone. Where the system allows no such mount – it takes root, or user namespaces for everyone – the script says so
-# and builds in the checkout's own folder; these executables work as well. There is no debug information: it would depend on
-# the times of headers.
+# Two builds of one commit are the same, whatever folder the checkout is in, whoever builds, and however many processors
+# there are, with the same toolchain in the same place, libraries of the system, and packages: those of a build are in its
+# Package.resolved, which another one can be given. One thing is left: the order of a few instructions depends on the
+# addresses at which the compiler keeps its data. In most builds nothing differs, in some one or two functions. These
+# addresses depend on environment, arguments, threads, and on the modules of C headers that a compiler has to build first.
+# Therefore it runs without randomised addresses and with one thread a module (modules are compiled side by side), gets
+# an environment that is always the same (packages are fetched before, with that of the user), finds all modules in its
+# cache (build/swiftc), and sees the checkout as /usr/src, where it is mounted for this process and its children alone.
+# Where the system allows no such mount – it takes root, or user namespaces for everyone – the script says so and builds in
+# the checkout's own folder; these executables work as well. There is no debug information: it would depend on the times of
+# headers.
 #
 # The builds have folders of their own, beside that of `swift build`: .build/reproducible, and .build/static for quick ones
 # and those in the checkout's own folder.
