@@ -128,6 +128,16 @@ struct WatcherBench: Sendable {
         }
     }
 
+    /// The same, where what is there now may have been there before: waits until nothing older is still to come.
+    func settled() async throws {
+        try await make("-mark")
+        let name = name + "-mark"
+        try await mirror.wait(for: "the mark") { $0[name].map { _ in } }
+        try await caughtUp()
+        try await delete("-mark")
+        try await caughtUp()
+    }
+
     func waitFor(_ what: String, _ condition: @escaping @Sendable ([String]) -> Bool) async throws {
         try await reports.wait(for: what) { condition($0.map(Self.name)) ? () : nil }
     }

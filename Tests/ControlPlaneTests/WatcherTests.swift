@@ -222,7 +222,7 @@ struct WatcherTests {
                 case 8:
                     await proxy.suspend()
                     try await proxy.resume()
-                default: try await bench.caughtUp()
+                default: try await bench.settled()
                 }
                 for _ in 0..<Int.random(in: 1...3, using: &generator) {
                     let suffix = ["-a", "-b", "-c", "-d", "-e"].randomElement(using: &generator) ?? "-a"
@@ -238,7 +238,7 @@ struct WatcherTests {
                 }
             }
             proxy.removeRules()
-            try await bench.caughtUp()
+            try await bench.settled()
             #expect(bench.store.count == existing.count)
         }
     }
