@@ -79,6 +79,8 @@ package enum FaultAction: Sendable {
     case delay(Duration)
     /// Arrives at the gate and goes on when it is open, even if the client has gone by then.
     case hold(Gate)
+    /// Forwards with one more query parameter, written as in a URL: what other tests make can be kept out of a list.
+    case ask(String)
     /// Cuts the client off without forwarding.
     case dropBeforeForward(Loss = .connection)
     /// Refuses an HTTP/2 stream (REFUSED_STREAM): the client may send the request again at no risk. On HTTP/1.1 as

@@ -16,6 +16,8 @@ final class ProxyExchange {
     private var call: UpstreamCall?
     private var timer: Scheduled<Void>?
     private var hasEnded = false
+    /// What is forwarded.
+    private var forwarded: ProxyRequest
 
     // The answer.
     private var answerGates: [Gate] = []
@@ -34,6 +36,7 @@ final class ProxyExchange {
 
     init(_ request: ProxyRequest, _ core: ProxyCore, _ client: ProxyRequestHandler, actions: [FaultAction]) {
         self.request = request
+        forwarded = request
         self.core = core
         self.client = client
         self.actions = actions[...]
@@ -81,6 +84,9 @@ final class ProxyExchange {
         case .hold(let gate):
             became(.held)
             wait(at: gate) { $0.next() }
+        case .ask(let parameter):
+            forwarded.query += forwarded.query.isEmpty ? parameter : "&\(parameter)"
+            next()
         case .answer(let make): invent(make(request))
         case .dropBeforeForward(let loss):
             became(.dropped)
@@ -144,7 +150,7 @@ final class ProxyExchange {
         }
         let call = UpstreamCall { [self] in receive($0) }
         self.call = call
-        core.upstream.send(request, to: call)
+        core.upstream.send(forwarded, to: call)
     }
 
     private func receive(_ part: UpstreamPart) {

@@ -14,7 +14,7 @@ package struct ProxyRequest: Sendable, CustomStringConvertible {
     /// Without the query.
     package let path: String
     /// What follows the `?`, as it was sent; empty without one.
-    package let query: String
+    package internal(set) var query: String
     package let headers: [Header]
     package let body: [UInt8]
     /// `1.1` or `2`.
