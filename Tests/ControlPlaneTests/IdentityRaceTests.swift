@@ -147,6 +147,23 @@ struct IdentityRaceTests {
         }
     }
 
+    /// Replaces a pod by another one of its name, which gets what is kept.
+    private func succeed(
+        _ identity: IdentityBench, _ pod: TestPod, _ kept: [String], of pool: ClaimPool
+    ) async throws -> (TestSandbox, PluginOutcome) {
+        try await identity.bench.controlPlane.delete(pod)
+        let sandbox = try identity.sandbox(of: try await identity.pod())
+        let added = try await identity.add(sandbox, pool).checked()
+        #expect(added.addresses == kept)
+        return (sandbox, added)
+    }
+
+    private func expectSuperseded(_ call: RunningPlugin) async {
+        let failed = await call.outcome()
+        #expect(failed.code == PluginCode.tryAgainLater, "\(failed)")
+        #expect("\(failed)".contains("does not exist any more"), "\(failed)")
+    }
+
     @Test func `an ADD that is slower than its pod's successor takes nothing from it`() async throws {
         try await IdentityBench.run { identity in
             let bench = identity.bench
@@ -163,15 +180,9 @@ struct IdentityRaceTests {
             }
             read.remove()
             // It has read its pod, and reads its claim when the successor is the holder.
-            try await bench.controlPlane.delete(pod)
-            let next = try await identity.pod()
-            let sandbox = try identity.sandbox(of: next)
-            let added = try await identity.add(sandbox, pool).checked()
-            #expect(added.addresses == kept)
+            let (sandbox, added) = try await succeed(identity, pod, kept, of: pool)
             claimReads.open()
-            let failed = await call.outcome()
-            #expect(failed.code == PluginCode.tryAgainLater, "\(failed)")
-            #expect("\(failed)".contains("does not exist any more"), "\(failed)")
+            await expectSuperseded(call)
             #expect(try await bench.node.add(sandbox, bench.configuration([pool])).checked().addresses == kept)
             try await identity.audit([sandbox: added], pool)
         }
@@ -192,16 +203,10 @@ struct IdentityRaceTests {
             try await bench.proxy.waitFor("the pod") { log in
                 log.filter("get", "pods").count { $0.fate.serverStatus == 200 } == 2
             }
-            try await bench.controlPlane.delete(pod)
-            let next = try await identity.pod()
-            let sandbox = try identity.sandbox(of: next)
-            let added = try await identity.add(sandbox, pool).checked()
-            #expect(added.addresses == kept)
+            let (sandbox, added) = try await succeed(identity, pod, kept, of: pool)
             gate.open()
             // Its binding is refused, and what it saw of its pod is older than the claim that it reads then.
-            let failed = await call.outcome()
-            #expect(failed.code == PluginCode.tryAgainLater, "\(failed)")
-            #expect("\(failed)".contains("does not exist any more"), "\(failed)")
+            await expectSuperseded(call)
             try await identity.audit([sandbox: added], pool)
         }
     }

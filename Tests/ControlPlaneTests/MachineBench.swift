@@ -40,6 +40,14 @@ struct MachineBench: Sendable {
             labels: migration.map { [KubeVirt.migrationLabel: $0] } ?? [:], annotations: annotations, owner: instance)
     }
 
+    /// A machine whose guest runs in a pod, with addresses of some pools.
+    func guest(_ pools: ClaimPool...) async throws -> (instance: TestOwner, pod: TestPod, added: PluginOutcome) {
+        let instance = try await instance(of: try await machine())
+        let pod = try await launcher("a", of: instance)
+        let added = try await bench.node.add(try identity.sandbox(of: pod), bench.configuration(pools))
+        return (instance, pod, try added.checked())
+    }
+
     func claim() async throws -> IPClaim { try #require(try await identity.claims().first) }
 
     func finish(_ pod: TestPod) async throws {

@@ -45,9 +45,7 @@ struct MigrationBudgetTests {
         try await MachineBench.run { machines in
             let (bench, identity) = (machines.bench, machines.identity)
             let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
-            let instance = try await machines.instance(of: try await machines.machine())
-            let pod = try await machines.launcher("a", of: instance)
-            let added = try await identity.add(try identity.sandbox(of: pod), v4, v6).checked()
+            let (instance, _, added) = try await machines.guest(v4, v6)
             let target = try await machines.launcher("b", of: instance, migration: "j1")
             let moved = try await identity.add(
                 try identity.sandbox(of: target), [v4, v6],
@@ -70,9 +68,7 @@ struct MigrationBudgetTests {
         try await MachineBench.run { machines in
             let (bench, identity, admin) = (machines.bench, machines.identity, machines.controlPlane)
             let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
-            let instance = try await machines.instance(of: try await machines.machine())
-            let pod = try await machines.launcher("a", of: instance)
-            let added = try await identity.add(try identity.sandbox(of: pod), v4, v6).checked()
+            let (instance, _, added) = try await machines.guest(v4, v6)
             let last = try #require(try await bench.allocations(v6).first)
             let name = last.metadata.name
             if change == .enteredLate { try await admin.deleteAllocation(name) }

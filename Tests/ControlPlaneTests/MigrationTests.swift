@@ -92,9 +92,7 @@ struct MigrationTests {
         try await MachineBench.run { machines in
             let (bench, identity) = (machines.bench, machines.identity)
             let pool = try await bench.makePool()
-            let instance = try await machines.instance(of: try await machines.machine())
-            let pod = try await machines.launcher("a", of: instance)
-            let added = try await identity.add(try identity.sandbox(of: pod), pool).checked()
+            let (instance, pod, added) = try await machines.guest(pool)
             try await bench.withNode { other in
                 let first = try await machines.launcher("b", of: instance, on: other, migration: "j1")
                 let second = try await machines.launcher("c", of: instance, on: other, migration: "j2")
@@ -119,9 +117,7 @@ struct MigrationTests {
         try await MachineBench.run { machines in
             let (bench, identity) = (machines.bench, machines.identity)
             let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
-            let instance = try await machines.instance(of: try await machines.machine())
-            let pod = try await machines.launcher("a", of: instance)
-            let added = try await identity.add(try identity.sandbox(of: pod), v4, v6).checked()
+            let (instance, _, added) = try await machines.guest(v4, v6)
             let outcomes = try await bench.sideBySide(4) { number in
                 let target = try await machines.launcher("t\(number)", of: instance, migration: "j\(number)")
                 return try await identity.add(try identity.sandbox(of: target), v4, v6)
@@ -161,9 +157,7 @@ struct MigrationTests {
         try await MachineBench.run { machines in
             let (bench, identity) = (machines.bench, machines.identity)
             let (rackA, rackB) = (try await bench.makePool(), try await bench.makePool())
-            let instance = try await machines.instance(of: try await machines.machine())
-            let pod = try await machines.launcher("a", of: instance)
-            let added = try await identity.add(try identity.sandbox(of: pod), rackA).checked()
+            let (instance, pod, added) = try await machines.guest(rackA)
             try await bench.withNode { other in
                 let wrong = try await machines.launcher("b", of: instance, on: other, migration: "j1")
                 let sandbox = try identity.sandbox(of: wrong, on: other)
@@ -188,9 +182,7 @@ struct MigrationTests {
         try await MachineBench.run { machines in
             let (bench, identity) = (machines.bench, machines.identity)
             let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
-            let instance = try await machines.instance(of: try await machines.machine())
-            let pod = try await machines.launcher("a", of: instance)
-            let added = try await identity.add(try identity.sandbox(of: pod), v4, v6).checked()
+            let (instance, _, added) = try await machines.guest(v4, v6)
             let parts = request.split(separator: " ").map(String.init)
             bench.proxy.when(.verb(parts[0], "\(parts[1]).\(BerthAPI.group)"), .first(1), .dropAnswer())
             try await bench.withNode { other in
@@ -209,9 +201,7 @@ struct MigrationTests {
         try await MachineBench.run { machines in
             let (bench, identity) = (machines.bench, machines.identity)
             let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
-            let instance = try await machines.instance(of: try await machines.machine())
-            let pod = try await machines.launcher("a", of: instance)
-            let added = try await identity.add(try identity.sandbox(of: pod), v4, v6).checked()
+            let (instance, pod, added) = try await machines.guest(v4, v6)
             let parts = request.split(separator: " ").map(String.init)
             try await bench.withNode { other in
                 let target = try await machines.launcher("b", of: instance, on: other, migration: "j1")
