@@ -25,6 +25,8 @@ package struct IPClaim: Hashable, Sendable {
     }
 
     package var namespace: String { metadata.namespace ?? "" }
+    /// What it is called in messages.
+    package var subject: String { "IPClaim \"\(namespace)/\(metadata.name)\"" }
 
     /// The object with what a conditional write is decided by.
     package var versionObject: JSON {

@@ -51,7 +51,7 @@ extension ClusterReader {
             if claim.isAutomatic, let object = claim.ipamClaim {
                 return ClaimFinding(
                     origin, key: named, claim: claim,
-                    obstacle: "IPClaim \"\(named)\" stands for IPAMClaim \"\(object.name)\": refer to that in"
+                    obstacle: "\(claim.subject) stands for IPAMClaim \"\(object.name)\": refer to that in"
                         + " annotation \(IPAMClaimReference.annotation)")
             }
             return try finding(origin, claim, pod, source)
@@ -89,11 +89,11 @@ extension ClusterReader {
             }
             return ClaimFinding(.none(because: "annotation \(AnnotationKey.sticky) of \(subject) turns claims off"))
         }
-        if let owner = found.keeper, let present = wanted.owner, owner.uid != present.uid {
+        if let owner = found.earlierKeeper(than: wanted, VirtualMachinePod(pod.metadata)) {
             return ClaimFinding(
                 origin, key: named, claim: found,
-                obstacle: "IPClaim \"\(key.namespace)/\(found.metadata.name)\" belongs to an earlier \(owner.kind)"
-                    + " \"\(owner.name)\", and is deleted with it")
+                obstacle:
+                    "\(found.subject) belongs to an earlier \(owner.kind) \"\(owner.name)\", and is deleted with it")
         }
         var finding = try finding(origin, found, pod, source)
         finding.wishes = wishes

@@ -35,7 +35,7 @@ package enum ClaimBinding: Hashable, Sendable {
         _ claim: IPClaim, candidate: IPClaim.Holder, networkName: String, machine: VirtualMachinePod? = nil,
         gone: Set<String>, sources: Set<String> = []
     ) {
-        let name = "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\""
+        let name = claim.subject
         let problem = Self.mismatch(claim.spec, candidate, networkName) ?? Self.mismatch(claim, machine)
         if let problem {
             self = .refuse("\(name) \(problem)")
@@ -118,14 +118,14 @@ package enum ClaimBinding: Hashable, Sendable {
     /// What both pods are told while the holder's is there.
     package static func contention(_ claim: IPClaim, _ candidate: IPClaim.Holder) -> String {
         let namespace = claim.namespace
-        guard let holder = claim.status.holder else { return "IPClaim \"\(namespace)/\(claim.metadata.name)\" is held" }
+        guard let holder = claim.status.holder else { return "\(claim.subject) is held" }
         if let source = holder.migratedFrom, source.podUID != candidate.podUID {
-            return "IPClaim \"\(namespace)/\(claim.metadata.name)\" is held by pod \"\(namespace)/\(holder.pod)\" (UID"
+            return "\(claim.subject) is held by pod \"\(namespace)/\(holder.pod)\" (UID"
                 + " \(holder.podUID)) on node \(holder.node), to which a virtual machine migrates from pod"
                 + " \"\(namespace)/\(source.pod)\" (UID \(source.podUID)), and not both are gone; pod"
                 + " \"\(namespace)/\(candidate.pod)\" (UID \(candidate.podUID)) gets its addresses when they are"
         }
-        return "IPClaim \"\(namespace)/\(claim.metadata.name)\" is held by pod \"\(namespace)/\(holder.pod)\" (UID"
+        return "\(claim.subject) is held by pod \"\(namespace)/\(holder.pod)\" (UID"
             + " \(holder.podUID)) on node \(holder.node), which is there; pod \"\(namespace)/\(candidate.pod)\" (UID"
             + " \(candidate.podUID)) gets its addresses when that one is gone"
     }

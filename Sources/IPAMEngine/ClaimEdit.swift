@@ -59,7 +59,7 @@ package enum ClaimEdit {
                 }
                 if let other = rival(of: claim, address, name, pools, others) {
                     return .refused(
-                        "\(field): \(address) is what IPClaim \"\(other.namespace)/\(other.metadata.name)\" asks for, too"
+                        "\(field): \(address) is what \(other.subject) asks for, too"
                     )
                 }
             }

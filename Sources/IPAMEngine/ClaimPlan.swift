@@ -19,7 +19,7 @@ extension SlotPlan {
             plans[index].pools.removeAll { !claim.spec.pools.contains($0.name) }
             guard !plans[index].pools.isEmpty else {
                 throw ClaimPlanProblem(
-                    description: "\(subject(claim)) is for \(list(claim.spec.pools)) (spec.pools), and this interface"
+                    description: "\(claim.subject) is for \(list(claim.spec.pools)) (spec.pools), and this interface"
                         + " is served by \(list(all))")
             }
         }
@@ -43,19 +43,15 @@ extension SlotPlan {
         for text in claim.spec.addresses {
             guard let address = IPAddress(text) else {
                 throw ClaimPlanProblem(
-                    description: "\(subject(claim)): \(text.debugDescription) is not an IP address (spec.addresses)")
+                    description: "\(claim.subject): \(text.debugDescription) is not an IP address (spec.addresses)")
             }
             wish(address)
         }
         do throws(SlotPlanError) {
             return try assign(missing, to: plans)
         } catch {
-            throw ClaimPlanProblem(description: "\(subject(claim)): \(error)")
+            throw ClaimPlanProblem(description: "\(claim.subject): \(error)")
         }
-    }
-
-    private static func subject(_ claim: IPClaim) -> String {
-        "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\""
     }
 
     private static func list(_ pools: [String]) -> String {

@@ -17,7 +17,7 @@ package enum ClaimPurpose: Hashable, Sendable {
             self = .asPod
         } else if let named {
             self = .conflict(
-                "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\" is for the purpose \"\(purpose)\" (spec.purpose), and"
+                "\(claim.subject) is for the purpose \"\(purpose)\" (spec.purpose), and"
                     + " annotation \(AnnotationKey.purpose) of the pod names \"\(named)\"")
         } else {
             self = .instead(purpose)

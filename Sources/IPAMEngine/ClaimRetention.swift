@@ -121,4 +121,13 @@ extension IPClaim {
 
     /// What the claim goes with, of those that claims are made for.
     package var keeper: OwnerReference? { statefulSet ?? virtualMachine ?? ipamClaim }
+
+    /// What the claim goes with, where that is an earlier set or machine of the name: one that was made anew inherits
+    /// nothing, for its predecessor's claims are deleted in a moment. That of an instance which has got a machine meanwhile
+    /// goes on until the instance ends.
+    package func earlierKeeper(than wanted: AutomaticClaim, _ machine: VirtualMachinePod?) -> OwnerReference? {
+        guard let keeper, let present = wanted.owner, keeper.uid != present.uid, keeper.uid != machine?.instance.uid
+        else { return nil }
+        return keeper
+    }
 }

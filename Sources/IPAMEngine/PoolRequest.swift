@@ -36,6 +36,11 @@ package struct PoolList: Hashable, Sendable {
         self.text = text
     }
 
+    /// It names pools, and leaves none to patterns.
+    package var isExact: Bool { patterns.allSatisfy(\.isExact) }
+
+    package func names(_ pool: String) -> Bool { patterns.contains { $0.matches(pool) } }
+
     /// For people: `annotation ipam.berth.dev/pools: "blue-*" of the pod`.
     package var description: String {
         switch source {

@@ -143,11 +143,6 @@ struct HolderWrite: Conversation {
     }
 }
 
-extension IPClaim {
-    /// What it is called in messages.
-    var subject: String { "IPClaim \"\(namespace)/\(metadata.name)\"" }
-}
-
 extension Claimant {
     /// What the claim says of the claimant when it is the holder.
     func holder(_ pod: PodReference) -> IPClaim.Holder {

@@ -76,6 +76,12 @@ extension Ledger {
         }
     }
 
+    /// What is still open of the choice of the pools.
+    private mutating func note(_ situation: Situation) {
+        hasPassedOver = situation.isCut
+        verification = situation.unverified.map { PoolVerification($0) }
+    }
+
     /// The most of the node's own pending releases that one ADD makes.
     private static var owedReleaseLimit: Int { 16 }
 
@@ -120,8 +126,7 @@ extension Ledger {
         let identity = try findClaim(order, situation, deadline: deadlines.claims)
         situation = try self.situation(
             situation, for: identity, order, leftover: leftover, deadline: deadlines.claims)
-        hasPassedOver = situation.isCut
-        verification = situation.unverified.map { PoolVerification($0) }
+        note(situation)
         let plans = try plans(order, situation, identity, deadline: deadlines.claims)
         var claimant = situation.claimant
         claimant.claim = identity?.reference
@@ -182,8 +187,7 @@ extension Ledger {
         _ order: ClaimOrder, freed: [FreedAddress], deadline: Moment
     ) throws(LedgerError) {
         let situation = try survey(order, leftover: [], deadline: deadline, isDryRun: true)
-        hasPassedOver = situation.isCut
-        verification = situation.unverified.map { PoolVerification($0) }
+        note(situation)
         let plans = try plans(order, situation, nil, isDryRun: true, deadline: deadline)
         var slots = plans.map { plan in
             ClaimSlot(plan, claimant: situation.claimant, claimedAt: timestamp, isDryRun: true)

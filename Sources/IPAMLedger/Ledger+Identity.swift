@@ -94,7 +94,11 @@ extension Ledger {
                     let answer = foreseen
                     foreseen = nil
                     if let found = try readClaim(pod.namespace, wanted.name, answer, deadline: deadline) {
-                        try refuseIfOfEarlierOwner(found, wanted, situation.claimant.machine)
+                        if let owner = found.earlierKeeper(than: wanted, situation.claimant.machine) {
+                            throw .claimBusy(
+                                "\(found.subject) belongs to an earlier \(owner.kind) \"\(owner.name)\" (UID \(owner.uid)),"
+                                    + " and is deleted with it")
+                        }
                         return Identity(pod: pod, claim: found)
                     }
                 } catch {
@@ -126,20 +130,6 @@ extension Ledger {
             }
             throw .claimBusy("IPClaim \"\(pod.namespace)/\(wanted.name)\" is made and deleted again and again")
         }
-    }
-
-    /// A set or machine that was made anew under its name inherits nothing: its claims go with the earlier one, in a moment.
-    ///
-    /// That of an instance which has got a machine meanwhile goes on until the instance ends.
-    private func refuseIfOfEarlierOwner(
-        _ claim: IPClaim, _ wanted: AutomaticClaim, _ machine: VirtualMachinePod?
-    ) throws(LedgerError) {
-        guard let owner = claim.keeper, let present = wanted.owner, owner.uid != present.uid,
-            owner.uid != machine?.instance.uid
-        else { return }
-        throw .claimBusy(
-            "IPClaim \"\(claim.namespace)/\(claim.metadata.name)\" belongs to an earlier \(owner.kind)"
-                + " \"\(owner.name)\" (UID \(owner.uid)), and is deleted with it")
     }
 
     /// - Parameter known: The answer, where it was asked for already.

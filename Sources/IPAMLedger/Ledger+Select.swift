@@ -43,7 +43,7 @@ extension Ledger {
         if let pools = shelf.listed { remember(pools) }
         if shelf.isUntelling { rememberUntelling() }
         let pools = shelf.readings.values.compactMap { try? $0.get() }.filter { pool in
-            list.map { $0.patterns.contains { $0.matches(pool.name) } } ?? pool.selectors.isDefault
+            list?.names(pool.name) ?? pool.selectors.isDefault
         }
         if facts.isRehearsal, list == nil, pools.isEmpty { return Choice(plans: []) }
         try complete(&facts, for: pools.map(\.selectors), deadline: deadline)
@@ -59,10 +59,10 @@ extension Ledger {
         _ list: PoolList?, _ request: PoolRequest, _ facts: inout SelectionFacts, _ shelf: inout PoolShelf,
         maySkip: Bool, deadline: Moment
     ) throws(LedgerError) -> Choice? {
-        if let list, list.patterns.allSatisfy(\.isExact) { return nil }
+        if let list, list.isExact { return nil }
         guard let outlines = shelf.outlines?.values else { return nil }
         let named = outlines.filter { outline in
-            list.map { $0.patterns.contains { $0.matches(outline.name) } } ?? outline.selectors.isDefault
+            list?.names(outline.name) ?? outline.selectors.isDefault
         }
         // No pool for everybody says nothing of the pods that name theirs.
         if facts.isRehearsal, list == nil, named.isEmpty { return shelf.unverified == nil ? Choice(plans: []) : nil }
@@ -79,9 +79,9 @@ extension Ledger {
         if verifies { shelf.verify(try answers.removeFirst().unlessNotFound()) }
         try shelf.add(.named(unread)) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
         guard shelf.outlines != nil else { return nil }
-        let readings = shelf.readings.filter { first.names.contains($0.key) }
         try enforceReservations(
-            in: &shelf, on: readings.values.compactMap { try? $0.get() }, request, facts, deadline: deadline)
+            in: &shelf, on: first.names.compactMap { try? shelf.readings[$0]?.get() }, request, facts,
+            deadline: deadline)
         let selection = PoolSelection(
             list, request, pools: shelf.readings.filter { first.names.contains($0.key) }, facts: facts)
         // What it says of pools that were not read would be wrong, and so would that a family has none.
@@ -104,7 +104,7 @@ extension Ledger {
     /// Reads pools that the deciding level names and the first round did not read.
     private func fill(_ shelf: inout PoolShelf, for list: PoolList?, deadline: Moment) throws(LedgerError) {
         var query = PoolShelf.Query.all
-        if let list, list.patterns.allSatisfy(\.isExact) {
+        if let list, list.isExact {
             var seen: Set<String> = []
             let names = list.patterns.map(\.text).filter { !shelf.knows($0) && seen.insert($0).inserted }
             guard !names.isEmpty else { return }

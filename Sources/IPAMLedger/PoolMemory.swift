@@ -117,15 +117,15 @@ extension Ledger {
 
     /// Remembers what a LIST of all pools told.
     func remember(_ pools: [JSON]) {
-        if let at = journal.scanRecord(pool: Self.outlinesKey)?["untellingAt"]?.int,
+        let known = journal.scanRecord(pool: Self.outlinesKey)
+        if let at = known?["untellingAt"]?.int,
             transport.now() - Moment(nanoseconds: Int64(at)) < Self.untellingMemory
         {
             return
         }
-        if let record = PoolMemory.record(of: pools) {
+        let record = PoolMemory.record(of: pools) ?? [:]
+        if record["pools"] != nil || known?["pools"] != nil {
             journal.writeScanRecord(record, pool: Self.outlinesKey)
-        } else if journal.scanRecord(pool: Self.outlinesKey)?["pools"] != nil {
-            journal.writeScanRecord([:], pool: Self.outlinesKey)
         }
     }
 

@@ -103,6 +103,19 @@ import Testing
         #expect(try Self.demand.claim(found(owner: replicas)).owner?.uid == "v1")
     }
 
+    @Test func `what was made for an earlier machine serves no other one, unless its instance lives on`() throws {
+        let pod = VirtualMachinePod(instance: instance())
+        let ofMachine = try Self.demand.claim(found())
+        var earlier = machine()
+        earlier.uid = "m0"
+        #expect(ipClaim(owner: machine()).earlierKeeper(than: ofMachine, pod) == nil)
+        #expect(ipClaim(owner: earlier).earlierKeeper(than: ofMachine, pod)?.uid == "m0")
+        // It was made while the instance had no machine.
+        #expect(ipClaim(owner: instance()).earlierKeeper(than: ofMachine, pod) == nil)
+        #expect(ipClaim(owner: instance()).earlierKeeper(than: ofMachine, nil)?.uid == "v1")
+        #expect(ipClaim().earlierKeeper(than: ofMachine, pod) == nil)
+    }
+
     @Test func `an instance that is gone or another one is no machine's`() {
         #expect(throws: VirtualMachineProblem.self) { try Self.demand.claim(nil) }
         let problem = #expect(throws: VirtualMachineProblem.self) { try Self.demand.claim(found("v2")) }
