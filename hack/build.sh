@@ -1,30 +1,26 @@
 #!/usr/bin/env bash
 # Builds the executables as they are shipped, into dist/: release builds without any shared object, stripped.
 #
-# Usage: hack/build.sh [--quick] [--all | PRODUCT...]
+# Usage: hack/build.sh [--all | PRODUCT...]
 #
 #   PRODUCT  berth, berth-controller, berth-node or kubectl-berth; by default berth, the CNI plugin
 #   --all    all four
-#   --quick  in half of the time, and without all that makes builds alike, which the next but one paragraph is about: for
-#            tests
 #
 # Fails when an executable is not static or larger than its limit: in the plugin, one use of the whole of Foundation would
 # add 40 MB.
 #
 # Two builds of one commit are the same, whatever folder the checkout is in, whoever builds, and however many processors
 # there are, with the same toolchain in the same place, libraries of the system, and packages: those of a build are in its
-# Package.resolved, which another one can be given. One thing is left: the order of a few instructions depends on the
-# addresses at which the compiler keeps its data. In most builds nothing differs, in some one or two functions. These
-# addresses depend on environment, arguments, threads, and on the modules of C headers that a compiler has to build first.
-# Therefore it runs without randomised addresses and with one thread a module (modules are compiled side by side), gets
-# an environment that is always the same (packages are fetched before, with that of the user), finds all modules in its
-# cache (build/swiftc), and sees the checkout as /usr/src, where it is mounted for this process and its children alone.
-# Where the system allows no such mount – it takes root, or user namespaces for everyone – the script says so and builds in
-# the checkout's own folder; these executables work as well. There is no debug information: it would depend on the times of
-# headers.
+# Package.resolved, which another one can be given. For that, the compiler sees the checkout as /usr/src, where it is mounted
+# for this process and its children alone, and gets an environment that is always the same (packages are fetched before,
+# with that of the user). It goes without its own unrolling of loops, which orders values by the addresses that they happen
+# to lie at; LLVM unrolls loops all the same. There is no debug information: it would depend on the times of headers.
 #
-# The builds have folders of their own, beside that of `swift build`: .build/reproducible, and .build/static for quick ones
-# and those in the checkout's own folder.
+# Where the system allows no such mount – it takes root, or user namespaces for everyone – the script says so and builds in
+# the checkout's own folder; these executables work as well.
+#
+# The builds have folders of their own, beside that of `swift build`: .build/reproducible, and .build/static for those in the
+# checkout's own folder.
 
 set -euo pipefail
 # shellcheck source=hack/lib.sh
@@ -33,11 +29,9 @@ set -euo pipefail
 declare -A limit_megabytes=([berth]=25 [berth-controller]=110 [berth-node]=110 [kubectl-berth]=90)
 
 products=()
-quick=
 for argument; do
     case $argument in
         --help | -h) usage && exit ;;
-        --quick) quick=yes ;;
         --all) products+=(berth berth-controller berth-node kubectl-berth) ;;
         *)
             [[ -n ${limit_megabytes[$argument]:-} ]] || die "there is no product $argument; see --help"
@@ -51,30 +45,16 @@ need swift file
 # A folder that every system has and nothing that is needed to build lies in.
 fixed_root=/usr/src
 cd "$root"
-if [[ -n $quick ]]; then
-    scratch=.build/static
-elif [[ $root != "$fixed_root" ]]; then
+if [[ $root != "$fixed_root" ]]; then
     # Another user than root becomes root of a namespace, which may mount there, and then in a second one who they were.
     private=(unshare --mount) again=()
     if ((EUID != 0)); then
         private+=(--map-root-user)
         again=(unshare --user --map-user="$EUID" --map-group="$(id -g)")
     fi
-    # swift build gives the compiler as many threads as it finds processors: in the quota of the control group, if there
-    # is one (cgroup v1 is asked first), and no option of it says otherwise.
     # Not canonicalised: the source stays this folder even if it lies below the one that it is mounted on.
     # shellcheck disable=SC2016  # it is that shell which expands
-    private+=(
-        sh -ec '
-            mount --no-canonicalize --rbind . "$0"
-            if [ -d /sys/fs/cgroup ]; then
-                mount -t tmpfs -o size=64k,mode=755 tmpfs /sys/fs/cgroup
-                mkdir /sys/fs/cgroup/cpu
-                echo 100000 >/sys/fs/cgroup/cpu/cpu.cfs_quota_us
-                echo 100000 >/sys/fs/cgroup/cpu/cpu.cfs_period_us
-            fi
-            exec "$@"' "$fixed_root" "${again[@]}"
-    )
+    private+=(sh -ec 'mount --no-canonicalize --rbind . "$0"; exec "$@"' "$fixed_root" "${again[@]}")
     if failure=$("${private[@]}" test -x "$fixed_root/hack/build.sh" 2>&1); then
         say "building in $fixed_root, where this process alone sees the checkout"
         exec "${private[@]}" "$fixed_root/hack/build.sh" "${products[@]}"
@@ -89,16 +69,9 @@ fi
 options=(
     -c release --scratch-path "$scratch" --static-swift-stdlib -Xswiftc -static-executable -Xlinker -s
     -debug-info-format none
+    -Xswiftc -Xllvm -Xswiftc -sil-disable-pass=loop-unroll
     -Xswiftc -file-prefix-map -Xswiftc "$root=." -Xcc "-ffile-prefix-map=$root=."
 )
-steady=()
-if [[ -z $quick ]]; then
-    if setarch --addr-no-randomize true 2>/dev/null; then
-        steady=(setarch --addr-no-randomize)
-    else
-        say 'not reproducible: addresses of processes stay randomised here'
-    fi
-fi
 export BERTH_STATIC=1
 # The locks of swift build are in here, named after the path of the build folder, which all checkouts share.
 export TMPDIR=$root/$scratch/temporary
@@ -106,15 +79,12 @@ mkdir -p dist "$TMPDIR" "$scratch/home"
 # Where the toolchain is, whatever starts it: swiftly needs the environment of its user.
 toolchain=$(swift -print-target-info | sed -n 's|.*"runtimeResourcePath": *"\(.*\)/lib/swift\(_static\)\{0,1\}".*|\1|p')
 [[ -x $toolchain/bin/swift ]] || die "swift does not say where it is: $toolchain"
-steady+=(
+# The compiler is partly written in Swift, whose sets are else in another order in each run.
+steady=(
     env -i "PATH=$toolchain/bin:/usr/local/bin:/usr/bin:/bin" "HOME=$root/$scratch/home" "TMPDIR=$TMPDIR"
-    BERTH_STATIC=1 LC_ALL=C.UTF-8
+    BERTH_STATIC=1 LC_ALL=C.UTF-8 SWIFT_DETERMINISTIC_HASHING=1
 )
-[[ -n $quick ]] || steady+=("SWIFT_EXEC=$root/hack/build/swiftc")
 swift package --scratch-path "$scratch" resolve
-# One digit, so that the arguments are of one length.
-processors=$(nproc)
-options+=(--jobs "$((processors < 9 ? processors : 9))")
 
 # build PRODUCT
 build() {

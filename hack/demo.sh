@@ -278,7 +278,7 @@ clean_up() {
 began=$(milliseconds)
 exit_on_signals
 step 'setup' "$here/setup.sh"
-step 'build the plugin' "$here/build.sh" --quick
+step 'build the plugin' "$here/build.sh"
 find_programs
 as_root true || die 'network namespaces need root'
 

@@ -9,8 +9,8 @@
 #
 # Each image holds static executables and nothing else: berth-controller has /berth-controller and runs as user 65532;
 # berth-node has /berth-node and the plugin /berth, and runs as root, because it installs files on the node. They are of
-# this machine's architecture. The times in them are that of the commit, so that equal executables make images of one
-# digest; hack/build.sh --help says how far two builds of one commit are equal.
+# this machine's architecture. The times in them are that of the commit, and two builds of one commit have one digest, with
+# the same toolchain, libraries of the system and packages: see hack/build.sh --help.
 #
 #   ctr --namespace k8s.io images import dist/images/berth-node-0.1.0-amd64.tar
 #   skopeo copy oci-archive:dist/images/berth-node-0.1.0-amd64.tar docker://registry.example/berth-node:0.1.0

@@ -91,7 +91,8 @@ step 'documents' "$here/docs-check.sh"
 step 'policies' "$here/policy-check.sh"
 step 'chart on an API server' "$here/chart-apply.sh"
 step 'swift build --build-tests' swift build --build-tests
-step 'static builds' "$here/build.sh" --quick --all
+step 'static builds' "$here/build.sh" --all
+step 'the same build again' "$here/reproducible-check.sh" berth
 step 'images' "$here/image.sh" --no-build
 step 'end to end, on real kubelets' "$here/e2e.sh" --no-build
 
