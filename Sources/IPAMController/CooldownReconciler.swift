@@ -8,7 +8,7 @@ import Synchronization
 /// Ends cooldowns.
 ///
 /// Flow: an allocation in the state Cooling is deleted when its own cooldown has passed since this controller first saw
-/// it in that version.
+/// it in that version. One that is Held and names no claim, which nobody would ever come for, begins to cool.
 ///
 /// Guarantees: the delete is conditional on that version, so that an address which was taken over meanwhile stays.
 ///
@@ -36,10 +36,15 @@ package final class CooldownReconciler: Reconciler {
     package func forget() { sightings.withLock { $0 = [:] } }
 
     package func reconcile(_ name: String) async throws -> Requeue {
-        guard case .present(let object) = view.allocations[ObjectKey(name: name)], object.value.state == .cooling,
-            !object.value.isBeingDeleted
-        else {
+        guard case .present(let object) = view.allocations[ObjectKey(name: name)], !object.value.isBeingDeleted else {
             sightings.withLock { $0[name] = nil }
+            return .whenChanged
+        }
+        guard object.value.state == .cooling else {
+            sightings.withLock { $0[name] = nil }
+            if object.value.state == .held, !object.value.isClaimed, object.value.origin != .manual {
+                _ = try await writer.abandon(object)
+            }
             return .whenChanged
         }
         let now = writer.client.clock.now()

@@ -32,6 +32,8 @@ package final class PoolStatusReconciler: Reconciler {
             pace.forget(name)
             return .whenChanged
         }
+        // Before the first list every pool looks as if nobody used it.
+        guard view.allocations.hasSynced else { return .after(.seconds(1)) }
         let now = writer.client.clock.now()
         if let pause = pace.pause(name, now: now) { return .after(pause) }
         let timestamp = writer.timestamp

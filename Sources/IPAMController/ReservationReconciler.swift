@@ -27,6 +27,8 @@ package final class ReservationReconciler: Reconciler {
             pace.forget(name)
             return .whenChanged
         }
+        // Before the first list nobody seems to have an address.
+        guard view.allocations.hasSynced else { return .after(.seconds(1)) }
         let now = writer.client.clock.now()
         if let pause = pace.pause(name, now: now) { return .after(pause) }
         var reservation = object.value

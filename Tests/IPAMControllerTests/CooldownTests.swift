@@ -69,6 +69,18 @@ extension ControllerTests {
             }
         }
 
+        @Test func `what is Held for no claim, and would be for good, begins to cool`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool()
+                let manual = try await rig.enter(10, pool: pool, node: "n", origin: .manual, state: .held)
+                let lost = try await rig.enter(11, pool: pool, node: "n", state: .held, cooldown: 3600)
+                let used = try await rig.enter(12, pool: pool, node: "n", state: .held)
+                try await rig.ledger.waitUntilGone(used)
+                try await rig.ledger.waitForState(lost, "Cooling")
+                #expect(rig.ledger.state(manual) == "Held")
+            }
+        }
+
         @Test func `a cooldown begins anew with another controller, and ends`() async throws {
             try await ControllerRig.idle { rig in
                 let pool = try await rig.makePool()
