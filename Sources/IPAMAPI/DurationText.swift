@@ -44,7 +44,8 @@ package enum DurationText {
         let scale = digits.reduce(into: 1 as UInt128) { scale, _ in scale *= 10 }
         let numerator = UInt128(UInt64(digits.isEmpty ? "0" : digits) ?? 0) * UInt128(unit.nanoseconds)
         let isInexact = numerator % scale != 0 || fraction.dropFirst(18).contains { $0 != "0" }
-        return product &+ UInt64(numerator / scale) &+ (isInexact ? 1 : 0)
+        let (sum, isBeyond) = product.addingReportingOverflow(UInt64(numerator / scale) + (isInexact ? 1 : 0))
+        return isBeyond ? nil : sum
     }
 
     private static func isDigit(_ character: Character) -> Bool { ("0"..."9").contains(character) }

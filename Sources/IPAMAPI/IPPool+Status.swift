@@ -128,9 +128,9 @@ extension Condition {
 extension IPPool.Status {
     package init(_ fields: JSONFields) throws(JSONDecodingError) {
         capacity = try fields.int("capacity")
-        allocated = try fields.int("allocated")
-        cooling = try fields.int("cooling")
-        held = try fields.int("held")
+        allocated = try fields.count("allocated")
+        cooling = try fields.count("cooling")
+        held = try fields.count("held")
         free = try fields.int("free")
         occupancy = try fields.fields("occupancy").map { fields throws(JSONDecodingError) in
             try IPPool.OccupancyWindow(fields)
@@ -213,5 +213,12 @@ extension Condition {
         ]
         json["observedGeneration"] = observedGeneration.map { .int($0) }
         return json
+    }
+}
+
+extension JSONFields {
+    /// A number of objects: what nobody can have written of real ones is not counted with.
+    fileprivate func count(_ name: String) throws(JSONDecodingError) -> Int? {
+        try int(name).map { min(max($0, 0), 1 << 40) }
     }
 }

@@ -167,8 +167,11 @@ private struct InlineNetwork {
 
     private func definition(_ range: RuntimeRange) -> InlinePoolDefinition {
         let usable = usableAddresses(subnet: range.subnet, ranges: [], exclude: [], gateway: nil)
-        let lower = range.rangeStart ?? usable.first ?? range.subnet.first
-        let upper = range.rangeEnd ?? usable.last ?? range.subnet.last
+        // One bound beyond what is usable must not turn the range around, which would be none at all.
+        var lower = range.rangeStart ?? usable.first ?? range.subnet.first
+        if range.rangeStart == nil, let end = range.rangeEnd { lower = min(lower, end) }
+        var upper = range.rangeEnd ?? usable.last ?? range.subnet.last
+        if range.rangeEnd == nil { upper = max(upper, lower) }
         let bounds = range.rangeStart == nil && range.rangeEnd == nil ? nil : IPRange(lower: lower, upper: upper)
         return InlinePoolDefinition(
             subnet: range.subnet, range: bounds, exclude: [], gateway: range.gateway ?? gateway(in: range.subnet),

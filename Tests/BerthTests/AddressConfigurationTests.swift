@@ -115,6 +115,25 @@ import Testing
         #expect(ranges[0][0].range?.description == "10.9.0.5-10.9.0.254")
     }
 
+    @Test(
+        arguments: [
+            ("10.0.0.0/24", "rangeStart", "10.0.0.255"), ("10.0.0.0/24", "rangeEnd", "10.0.0.0"),
+            ("fd00::/64", "rangeEnd", "fd00::"),
+        ])
+    func `one bound of the runtime within which nothing is usable is an error, and not the whole subnet`(
+        subnet: String, bound: String, address: String
+    ) throws {
+        let element: JSON = ["subnet": .string(subnet), bound: .string(address)]
+        let error = try #require(try error([:], ["runtimeConfig": ["ipRanges": [[element]]]]))
+        #expect("\(error)".contains("the range \(address) cannot be a pool: no address of"), "\(error)")
+    }
+
+    @Test func `one bound of the runtime leaves the other one to the subnet`() throws {
+        let element: JSON = ["subnet": "10.0.0.0/24", "rangeEnd": "10.0.0.9"]
+        let ranges = try ranges([:], ["runtimeConfig": ["ipRanges": [[element]]]])
+        #expect(ranges[0][0].range?.description == "10.0.0.1-10.0.0.9")
+    }
+
     @Test func `static addresses have a pool of their subnet`() throws {
         let configuration = try AddressConfiguration(
             try network(["addresses": [["address": "10.0.0.5/24", "gateway": "10.0.0.1"], ["address": "fd00::5/64"]]]))

@@ -20,7 +20,7 @@ import Testing
         arguments: [
             "", "10", "s", "-5s", "+5s", "1d", "1 s", " 1s", "1s ", "10S", ".s", "1..5s", "1.5.5s", "1m30", "ten",
             // More than Go's 292 years, and more than 64 bits.
-            "2562048h", "99999999999999999999s", "9223372036.9s",
+            "2562048h", "99999999999999999999s", "9223372036.9s", "18446744073709.9ms",
         ])
     func `anything else is refused`(text: String) {
         #expect(DurationText.seconds(text) == nil)

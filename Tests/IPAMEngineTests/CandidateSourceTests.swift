@@ -1,5 +1,7 @@
 import IPAMAPI
 import IPAddressing
+import JSONText
+import KubernetesCore
 import Testing
 
 @testable import IPAMEngine
@@ -219,6 +221,15 @@ import Testing
 
         source.learn(try scan(counted, free: ""))
         #expect(source.counts == PoolCounts(usable: 14, allocated: 14, cooling: 0, held: 0))
+    }
+
+    @Test func `nonsense in a status is no figure to count with`() throws {
+        let json: JSON = [
+            "allocated": .int(Int.max), "cooling": .int(Int.max), "held": .int(Int.min), "observedGeneration": 1,
+        ]
+        let pool = try pool("10.0.0.0/28", status: try IPPool.Status(try JSONFields(json)))
+        let counts = CandidateSource(pool: pool).counts
+        #expect(counts == PoolCounts(usable: 14, allocated: 1 << 40, cooling: 1 << 40, held: 0))
     }
 
     private func scan(_ pool: ValidatedPool, free: String, cooling: String = "") throws -> PoolScan {
