@@ -145,7 +145,7 @@ package struct SelectionReasoning: Hashable, Sendable {
         return groups.filter { $0.exact == nil }.flatMap { group in
             SlotPlan(
                 usable: group.candidates.filter { $0.exclusion == nil }.compactMap(\.pool), closed: []
-            ).pools
+            ).pools + group.candidates.filter(\.isAtQuota).compactMap(\.pool)
         }
     }
 
@@ -177,6 +177,8 @@ package struct SelectionReasoning: Hashable, Sendable {
         /// Why it is out: a predicate. Nil where it may serve.
         var exclusion: String?
         var isNamed = true
+        /// It is out by the namespace's quota alone, and gives what is kept.
+        var isAtQuota = false
         var share: NodeShare?
 
         /// What the node may use of it, in order.
@@ -209,7 +211,8 @@ package struct SelectionReasoning: Hashable, Sendable {
         for group in groups.indices {
             for index in groups[group].candidates.indices {
                 let candidate = groups[group].candidates[index]
-                guard candidate.exclusion == nil, let pool = candidate.pool, pool.nodeBlocks != nil,
+                guard candidate.exclusion == nil || candidate.isAtQuota, let pool = candidate.pool,
+                    pool.nodeBlocks != nil,
                     !input.facts.node.isEmpty
                 else { continue }
                 groups[group].candidates[index].share = NodeShare(
@@ -222,7 +225,8 @@ package struct SelectionReasoning: Hashable, Sendable {
 
     private static func groups(_ selection: PoolSelection) -> [Group] {
         let candidates = selection.considered.map {
-            Candidate(name: $0.name, pool: $0.pool, exclusion: $0.exclusion, isNamed: $0.isNamed)
+            Candidate(
+                name: $0.name, pool: $0.pool, exclusion: $0.exclusion, isNamed: $0.isNamed, isAtQuota: $0.isAtQuota)
         }
         // One that cannot be read has no family; it is shown with the first.
         guard let first = selection.families.first else { return [Group(title: "address", candidates: candidates)] }
@@ -265,8 +269,13 @@ package struct SelectionReasoning: Hashable, Sendable {
     private static func plans(_ groups: [Group], _ requested: [IPAddress]) throws(SlotPlanError) -> [SlotPlan] {
         func plan(_ group: Group) throws(SlotPlanError) -> SlotPlan {
             let open = group.candidates.filter { $0.exclusion == nil }.flatMap(\.alternatives)
-            guard !open.isEmpty else { throw .noUsablePool(reasons: group.candidates.map(\.text)) }
-            return SlotPlan(usable: open, closed: [])
+            let limited = group.candidates.filter(\.isAtQuota).flatMap(\.alternatives)
+            guard !open.isEmpty || !limited.isEmpty else {
+                throw .noUsablePool(reasons: group.candidates.map(\.text))
+            }
+            var plan = SlotPlan(usable: open, closed: [])
+            plan.pools += limited
+            return plan
         }
         var plans: [SlotPlan] = []
         for group in groups where group.exact == nil { plans.append(try plan(group)) }
@@ -303,7 +312,7 @@ package struct SelectionReasoning: Hashable, Sendable {
         var cooling: (address: IPAddress, pool: String)?
         if let kept { outcome = .kept(kept.address, pool: kept.pool, claim: claim.key) }
         for candidate in group.candidates {
-            if let exclusion = candidate.exclusion {
+            if let exclusion = candidate.exclusion, !(candidate.isAtQuota && kept?.pool == candidate.name) {
                 considered.append(ConsideredPool(candidate.name, .skipped, exclusion))
                 continue
             }
@@ -311,7 +320,7 @@ package struct SelectionReasoning: Hashable, Sendable {
             func add(_ verdict: ConsideredPool.Verdict, _ reason: String) {
                 considered.append(ConsideredPool(pool.name, verdict, reason, share: candidate.share))
             }
-            if let lack = lack(of: candidate, plan, claim) {
+            if let lack = lack(of: candidate, group, plan, claim) {
                 add(.skipped, lack)
             } else if let kept {
                 let isHere = kept.pool == pool.name
@@ -336,15 +345,23 @@ package struct SelectionReasoning: Hashable, Sendable {
         if case .takeOver(_, let name) = outcome, let index = considered.firstIndex(where: { $0.name == name }) {
             considered[index].verdict = .chosen
         }
-        let refusal =
-            plan.exact.map { "\($0) is taken" } ?? "every pool is exhausted; the runtime tries again"
+        let refusal: String
+        if group.candidates.allSatisfy({ $0.exclusion != nil }) {
+            refusal = group.candidates.map(\.text).joined(separator: "; ")
+        } else {
+            refusal = plan.exact.map { "\($0) is taken" } ?? "every pool is exhausted; the runtime tries again"
+        }
         return SlotReasoning(title: group.title, considered: considered, outcome: outcome ?? .refused(refusal))
     }
 
     /// Why a pool that is for the pod is no alternative all the same: a predicate.
-    private static func lack(of candidate: Candidate, _ plan: SlotPlan, _ finding: ClaimFinding) -> String? {
+    private static func lack(
+        of candidate: Candidate, _ group: Group, _ plan: SlotPlan, _ finding: ClaimFinding
+    ) -> String? {
         let alternatives = candidate.alternatives
-        if candidate.pool?.purpose == nil, plan.pools.contains(where: { $0.purpose != nil }) {
+        if candidate.pool?.purpose == nil,
+            group.candidates.contains(where: { $0.exclusion == nil && $0.pool?.purpose != nil })
+        {
             return "has nothing reserved for the pod's purpose"
         }
         if !plan.isStatic, let claim = finding.claim, !claim.spec.pools.isEmpty,

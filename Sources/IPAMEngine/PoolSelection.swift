@@ -7,7 +7,8 @@ package import IPAddressing
 ///   come with the more specific one first, then by name. What is disabled, being deleted, of a family that is not wanted,
 ///   or for somebody else is out, with its reason. What is left serves, family by family: the next pool when one is full.
 /// - Guarantees: all families that the level names are served or none. A pool that may not be picked by an annotation is
-///   not picked by one.
+///   not picked by one. A pool of which the namespace has its quota stays in the plans, after those that serve: it gives
+///   nothing new, but what is held of it or kept for a claim is still to be had.
 /// - Errors: ``problem``: nothing is left of a family, or an exact name stands for nothing.
 package struct PoolSelection: Hashable, Sendable {
     /// A pool that was looked at.
@@ -21,6 +22,10 @@ package struct PoolSelection: Hashable, Sendable {
         package var isNamed: Bool
         /// By its selectors it is for somebody else.
         package internal(set) var isForOthers = false
+        /// It is out by the namespace's quota alone.
+        package internal(set) var isAtQuota = false
+        /// It gives something, be it only what is kept.
+        package var mayServe: Bool { exclusion == nil || isAtQuota }
 
         package init(_ name: String, _ pool: ValidatedPool?, exclusion: String? = nil, isNamed: Bool = true) {
             self.name = name
@@ -59,8 +64,10 @@ package struct PoolSelection: Hashable, Sendable {
                 considered[index].exclusion = "is of family \(pool.family), which is not asked for"
             } else if let mismatch = pool.selectors.mismatch(facts) {
                 (considered[index].exclusion, considered[index].isForOthers) = (mismatch, true)
-            } else {
-                considered[index].exclusion = pool.refusal ?? pool.quotaRefusal(facts.pod?.namespace)
+            } else if let refusal = pool.refusal {
+                considered[index].exclusion = refusal
+            } else if let refusal = pool.quotaRefusal(facts.pod?.namespace) {
+                (considered[index].exclusion, considered[index].isAtQuota) = (refusal, true)
             }
         }
         families = request.families ?? Self.families(considered, isOrdered: list != nil)
@@ -72,10 +79,17 @@ package struct PoolSelection: Hashable, Sendable {
         if let problem { throw problem }
         return families.map { family in
             let ofFamily = entries(of: family)
-            return SlotPlan(
+            var plan = SlotPlan(
                 usable: ofFamily.filter { $0.exclusion == nil }.compactMap(\.pool),
-                closed: ofFamily.filter { $0.exclusion != nil }.compactMap(\.pool))
+                closed: ofFamily.filter { !$0.mayServe }.compactMap(\.pool))
+            plan.pools += ofFamily.filter(\.isAtQuota).compactMap(\.pool)
+            return plan
         }
+    }
+
+    /// Each family has a pool that gives new addresses.
+    package var givesNew: Bool {
+        families.allSatisfy { family in entries(of: family).contains { $0.exclusion == nil } }
     }
 
     /// The pools of a family, in their order.
@@ -88,7 +102,7 @@ package struct PoolSelection: Hashable, Sendable {
             if ofFamily.isEmpty {
                 return .noPool("no \(family) pool is named for \(place), though \(family) is asked for")
             }
-            if !ofFamily.contains(where: { $0.exclusion == nil }) {
+            if !ofFamily.contains(where: \.mayServe) {
                 return .noPool("no \(family) pool can serve \(place): \(Self.reasons(ofFamily))")
             }
         }
@@ -177,7 +191,7 @@ package struct PoolSelection: Hashable, Sendable {
         var families: [IPFamily] = []
         for entry in considered {
             guard let pool = entry.pool, !families.contains(pool.family) else { continue }
-            if entry.isNamed || entry.exclusion == nil || entry.exclusion == pool.refusal {
+            if entry.isNamed || entry.mayServe || entry.exclusion == pool.refusal {
                 families.append(pool.family)
             }
         }

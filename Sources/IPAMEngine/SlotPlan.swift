@@ -26,6 +26,7 @@ package struct StaticAddress: Hashable, Sendable {
 /// One address to be claimed: the pools it may come from, in order, and the one address that will do, if it must be
 /// that one.
 package struct SlotPlan: Hashable, Sendable {
+    /// Those of which the claimant's namespace has its quota give only what is kept: ``ValidatedPool/quotaRefusal(_:)``.
     package var pools: [ValidatedPool]
     package var exact: IPAddress?
     /// Pools whose turn comes when those before them are used up. Until then nothing is chosen from them, but an address

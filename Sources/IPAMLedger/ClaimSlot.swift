@@ -33,7 +33,7 @@ struct ClaimSlot: Sendable {
     /// Those to choose from, after them those that give only what is kept, and then those of which only what is held
     /// already stays held.
     private(set) var sources: [CandidateSource]
-    private let openSources: Range<Int>
+    private let openSources: [Int]
     private let keepingSources: Range<Int>
     private(set) var lastError: APIError?
     private(set) var creates = 0
@@ -59,7 +59,8 @@ struct ClaimSlot: Sendable {
         self.isDryRun = isDryRun
         exact = plan.exact
         sources = (plan.pools + plan.deferred + plan.closed).map { CandidateSource(pool: $0) }
-        openSources = plan.pools.indices
+        let namespace = claimant.pod?.namespace
+        openSources = plan.pools.indices.filter { plan.pools[$0].quotaRefusal(namespace) == nil }
         keepingSources = 0..<plan.pools.count + plan.deferred.count
     }
 
@@ -71,7 +72,7 @@ struct ClaimSlot: Sendable {
     mutating func resume(_ record: JournalEntry.Record) -> Bool {
         let isHeld = record.version != nil
         guard case .choosing = state, exact == nil || exact == record.address,
-            let source = (isHeld ? sources.indices : openSources).first(where: { index in
+            let source = (isHeld ? Array(sources.indices) : openSources).first(where: { index in
                 let pool = sources[index].pool
                 return pool.uid == record.poolUID
                     && (isHeld ? pool.spans(record.address) : pool.usable.contains(record.address))
@@ -168,7 +169,7 @@ struct ClaimSlot: Sendable {
     /// The names that no other slot of the attachment may choose, so that one address is not given for two.
     var names: Set<String> {
         var names = Set(journalRecords.map(\.name))
-        if let exact { names.insert(name(Candidate(source: 0, address: exact))) }
+        if let exact { names.insert(name(Candidate(source: openSources.first ?? 0, address: exact))) }
         return names
     }
 
@@ -234,7 +235,8 @@ struct ClaimSlot: Sendable {
         guard case .choosing = state else { return }
         guard creates < Self.maximumCreates else { return fail() }
         if let exact {
-            let candidate = Candidate(source: 0, address: exact)
+            guard let source = openSources.first else { return fail() }
+            let candidate = Candidate(source: source, address: exact)
             guard !released.contains(name(candidate)) else {
                 state = .failed(.deadline("the release of IPAllocation \"\(name(candidate))\" is still under way"))
                 return
@@ -291,13 +293,17 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func fail() {
-        state = .failed(
-            .exhausted(
-                sources[openSources].map { source in
-                    LedgerError.PoolFill(
-                        pool: source.pool.name, poolUID: source.pool.uid, counts: source.counts, own: source.ownCount,
-                        purpose: source.pool.purpose, slice: source.pool.slice)
-                }))
+        let namespace = claimant.pod?.namespace
+        let limited = sources[keepingSources].compactMap { source in
+            source.pool.quotaRefusal(namespace).map { LedgerError.PoolFill(limited: source.pool, by: $0) }
+        }
+        let full = openSources.map { index in
+            let source = sources[index]
+            return LedgerError.PoolFill(
+                pool: source.pool.name, poolUID: source.pool.uid, counts: source.counts, own: source.ownCount,
+                purpose: source.pool.purpose, slice: source.pool.slice)
+        }
+        state = .failed(.exhausted(limited + full))
     }
 
     /// The address that was chosen and that nothing was written for yet.

@@ -65,9 +65,11 @@ extension Ledger {
     /// - Caveats: who deletes a block by hand while it is used must expect others in it. A block that was claimed for an
     ///   ADD which then fails stays; it holds no address, and the controller returns it.
     /// - Errors: a block that overlaps another one, with the names of both.
-    /// - Parameter keepsAll: Addresses are requested, which may be any pool's.
+    /// - Parameters:
+    ///   - namespace: Of the claimant. For a pool of which it has its quota no block is claimed.
+    ///   - keepsAll: Addresses are requested, which may be any pool's.
     func slice(
-        _ plans: [SlotPlan], keepsAll: Bool, isDryRun: Bool, deadline: Moment
+        _ plans: [SlotPlan], for namespace: String?, keepsAll: Bool, isDryRun: Bool, deadline: Moment
     ) throws(LedgerError) -> [SlotPlan] {
         var sliced: [SlotPlan] = []
         for var plan in plans {
@@ -79,10 +81,11 @@ extension Ledger {
                     if isOpen { plan.pools.append(pool) } else { plan.deferred.append(pool) }
                     continue
                 }
-                let share = try share(of: pool, mayClaim: isOpen, isDryRun: isDryRun, deadline: deadline)
+                let givesNew = isOpen && pool.quotaRefusal(namespace) == nil
+                let share = try share(of: pool, mayClaim: givesNew, isDryRun: isDryRun, deadline: deadline)
                 plan.closed += share.closed
                 if isOpen { plan.pools += share.open } else { plan.deferred += share.open }
-                if !share.isLast, !keepsAll { isOpen = false }
+                if givesNew, !share.isLast, !keepsAll { isOpen = false }
             }
             for pool in closed {
                 guard pool.nodeBlocks != nil else {

@@ -85,7 +85,9 @@ extension Ledger {
         let selection = PoolSelection(
             list, request, pools: shelf.readings.filter { first.names.contains($0.key) }, facts: facts)
         // What it says of pools that were not read would be wrong, and so would that a family has none.
-        guard selection.problem == nil, shortlist.families.isSubset(of: selection.families) else { return nil }
+        guard selection.problem == nil, shortlist.families.isSubset(of: selection.families),
+            selection.givesNew || !first.isCut
+        else { return nil }
         let plans = try selecting { () throws(SelectionError) in try selection.plans() }
         return Choice(plans: plans, isCut: first.isCut, unverified: shelf.unverified)
     }

@@ -137,7 +137,8 @@ extension Ledger {
         var slots = situation.slots
         if let chosen = situation.choice.chosen, chosen.contains(where: \.isSliced) {
             let sliced = try slice(
-                try identity?.restrict(chosen) ?? chosen, keepsAll: !situation.requested.isEmpty, isDryRun: isDryRun,
+                try identity?.restrict(chosen) ?? chosen, for: situation.claimant.pod?.namespace,
+                keepsAll: !situation.requested.isEmpty, isDryRun: isDryRun,
                 deadline: deadline)
             slots = try order.slots(sliced, inline: situation.choice.inline, asked: situation.choice.asked)
             try refuseUnreachable(situation.routes, from: slots)

@@ -46,6 +46,8 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         package var purpose: String?
         /// What of a sliced pool the node had.
         package var slice: ValidatedPool.Slice?
+        /// Why it gives nothing new to the claimant's namespace, whatever is free: a predicate.
+        package private(set) var limit: String?
 
         package init(
             pool: String, poolUID: String = "", counts: PoolCounts, own: Int = 0, purpose: String? = nil,
@@ -59,7 +61,14 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
             self.slice = slice
         }
 
+        package init(limited pool: ValidatedPool, by limit: String) {
+            // Releases that are owed to the pool would change nothing.
+            self.init(pool: pool.name, counts: PoolCounts(usable: 0, allocated: 0, cooling: 0, held: 0))
+            self.limit = limit
+        }
+
         package var description: String {
+            if let limit { return "IPPool \"\(pool)\" \(limit)" }
             if let slice, slice.blocks.isEmpty, counts.usable == 0 { return "IPPool \"\(pool)\": \(slice.lack)" }
             guard counts.usable > 0 else { return "IPPool \"\(pool)\": every address is reserved" }
             let usable = counts.usable == .max ? "more than 2^127" : String(counts.usable)

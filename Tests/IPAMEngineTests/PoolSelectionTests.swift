@@ -192,16 +192,31 @@ import Testing
         }
         let demand = PoolDemand.named(try patterns(["a", "b"]))
         let selection = try select(demand, facts(), [limited(3), pool("b", "10.2.0.0/24")])
-        #expect(try names(selection) == [["b"]])
+        // What is kept or held of it is still to be had, so it comes last.
+        #expect(try names(selection) == [["b", "a"]])
+        #expect(selection.givesNew)
         #expect(
             selection.considered[0].exclusion
                 == #"gives a namespace 3 addresses (spec.namespaceQuota), and "shop" uses 3"#)
+        let alone = try select(.named(patterns(["a"])), facts(), [limited(3)])
+        #expect(try names(alone) == [["a"]])
+        #expect(!alone.givesNew)
         // A quota that was raised since counts at once; one for another namespace, or nobody's, does not.
         #expect(try names(select(demand, facts(), [limited(4), pool("b", "10.2.0.0/24")])) == [["a", "b"]])
         var other = facts()
         other.pod?.namespace = "bank"
         #expect(try names(select(demand, other, [limited(3), pool("b", "10.2.0.0/24")])) == [["a", "b"]])
         #expect(throws: PoolProblem.self) { try limited(0) }
+    }
+
+    @Test func `a family is not left out because the namespace has its quota of it`() throws {
+        let limited = try ValidatedPool(
+            IPPool(
+                metadata: ObjectMetadata(name: "a", generation: 1),
+                spec: IPPool.Spec(subnet: "10.1.0.0/24", namespaceQuota: 1, selection: .init(isDefault: true)),
+                status: IPPool.Status(namespacesAtQuota: [.init(namespace: "shop", used: 1)])))
+        let selection = try select(.defaults, facts(), [limited, pool("b", "fd00::/64", .init(isDefault: true))])
+        #expect(try names(selection) == [["a"], ["b"]])
     }
 
     // MARK: Who may pick
