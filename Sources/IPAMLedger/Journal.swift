@@ -18,6 +18,9 @@ package struct Journal: Sendable {
     /// How long a tombstone is kept. No ADD lives that long.
     static let tombstoneLifetimeSeconds = 3600
     static let sweepIntervalSeconds = 300
+    /// How long what LISTs of pools told is kept while nobody writes it anew: longer than it is of use. Of pools and blocks
+    /// that come and go nothing may stay for good.
+    static let scanLifetimeSeconds = 86_400
     /// How long a failure to reach the API server makes DELs impatient.
     static let unreachableMemory: Duration = .seconds(30)
 
@@ -38,6 +41,8 @@ package struct Journal: Sendable {
         ]
         self.now = now
     }
+
+    private static let probePrefix = "probe."
 
     private enum Folder: String, CaseIterable { case entries, tombstones, releasing, pools }
 
@@ -75,7 +80,7 @@ package struct Journal: Sendable {
     /// Makes the folders, where they are missing, and proves that an entry's worth can be written.
     package func prepare() throws(JournalError) {
         for sub in Folder.allCases { try JournalFiles.makeFolder(path(sub.rawValue)) }
-        let probe = path("probe.\(getpid()).\(pthread_self())")
+        let probe = path("\(Self.probePrefix)\(getpid()).\(pthread_self())")
         try JournalFiles.write([UInt8](repeating: 0, count: 1024), to: probe, durably: false)
         try JournalFiles.remove(probe)
     }
@@ -147,8 +152,11 @@ package struct Journal: Sendable {
         try deletedAt(digest).map { $0 >= moment } ?? false
     }
 
-    /// Removes tombstones that have outlived their use, and what killed writers left half written, at most once in a
+    /// Removes what has outlived its use – tombstones, what LISTs told, and what killed writers left – at most once in a
     /// while.
+    ///
+    /// A tombstone of this boot has its age on the clock that ADDs go by: a clock that is set forward must not take it from
+    /// an ADD that is under way.
     func sweep() throws(JournalError) {
         let marker = path("swept")
         let wallClock = time(nil)
@@ -157,13 +165,22 @@ package struct Journal: Sendable {
             return
         }
         try JournalFiles.write([], to: marker, durably: false)
-        let tombstones = JournalFiles.names(in: path(Folder.tombstones.rawValue)).map { path(.tombstones, $0) }
+        let oldest = now() - .seconds(Self.tombstoneLifetimeSeconds)
+        let tombstones = JournalFiles.names(in: path(Folder.tombstones.rawValue)).filter { digest in
+            (try? deletedAt(digest)).flatMap(\.self).map { $0 < oldest } ?? true
+        }
         let unfinished = Folder.allCases.map(\.rawValue).flatMap { sub in
             JournalFiles.unfinished(in: path(sub)).map { path("\(sub)/\($0)") }
         }
-        for file in tombstones + unfinished {
+        let probes = JournalFiles.names(in: folder).filter { $0.hasPrefix(Self.probePrefix) }
+        let loose = (JournalFiles.unfinished(in: folder) + probes).map(path)
+        let scans = JournalFiles.names(in: path(Folder.pools.rawValue)).map { path(.pools, $0) }
+        let stale =
+            (tombstones.map { path(.tombstones, $0) } + unfinished + loose).map { ($0, Self.tombstoneLifetimeSeconds) }
+            + scans.map { ($0, Self.scanLifetimeSeconds) }
+        for (file, lifetime) in stale {
             guard stat(file, &status) == 0 else { continue }
-            if wallClock - status.st_mtim.tv_sec > Self.tombstoneLifetimeSeconds { try JournalFiles.remove(file) }
+            if wallClock - status.st_mtim.tv_sec > lifetime { try JournalFiles.remove(file) }
         }
     }
 

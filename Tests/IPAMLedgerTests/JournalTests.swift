@@ -125,19 +125,30 @@ import Testing
     }
 
     @Test func `an hour old, tombstones and what killed writers left are swept, and nothing else`() throws {
-        try withJournal { journal, _ in
-            for digest in ["old", "young"] { try journal.bury(digest) }
+        try withJournal { journal, clock in
+            try journal.bury("old")
+            try self.journal(journal.folder, clock, boot: "boot-0").bury("earlier")
+            clock.advance(by: .seconds(3700))
+            // As young as the next one, though the wall clock was set forward.
+            for digest in ["leapt", "young"] { try journal.bury(digest) }
             try journal.write(try entry())
-            let leftovers = ["entries/a.1.2~", "tombstones/b.1.2~", "releasing/c.1.2~", "pools/d.1.2~"]
-            for name in leftovers + ["entries/young.1.2~"] {
+            let leftovers = [
+                "entries/a.1.2~", "tombstones/b.1.2~", "releasing/c.1.2~", "pools/d.1.2~", "generation.1.2~",
+                "probe.1.2",
+            ]
+            let scans = ["pools/stale", "pools/used"]
+            for name in leftovers + scans + ["entries/young.1.2~", "probe.3.4"] {
                 try JournalFiles.write([], to: "\(journal.folder)/\(name)", durably: false)
             }
-            for name in leftovers + ["tombstones/old", "entries/\(attachment.digest)"] {
-                age("\(journal.folder)/\(name)", seconds: 3700)
-            }
+            let old = ["tombstones/old", "tombstones/earlier", "tombstones/leapt", "entries/\(attachment.digest)"]
+            for name in leftovers + old + ["pools/used"] { age("\(journal.folder)/\(name)", seconds: 3700) }
+            age("\(journal.folder)/pools/stale", seconds: 90_000)
             try journal.sweep()
-            #expect(JournalFiles.names(in: "\(journal.folder)/tombstones") == ["young"])
+            #expect(JournalFiles.names(in: "\(journal.folder)/tombstones").sorted() == ["leapt", "young"])
             #expect(journal.digests() == [attachment.digest])
+            #expect(JournalFiles.names(in: "\(journal.folder)/pools") == ["used"])
+            #expect(JournalFiles.unfinished(in: journal.folder) == [])
+            #expect(JournalFiles.names(in: journal.folder).filter { $0.hasPrefix("probe.") } == ["probe.3.4"])
             #expect(JournalFiles.unfinished(in: "\(journal.folder)/entries") == ["young.1.2~"])
             for sub in ["tombstones", "releasing", "pools"] {
                 #expect(JournalFiles.unfinished(in: "\(journal.folder)/\(sub)") == [])
@@ -146,9 +157,10 @@ import Testing
     }
 
     @Test func `a sweep is made once in five minutes`() throws {
-        try withJournal { journal, _ in
+        try withJournal { journal, clock in
             try journal.sweep()
             try journal.bury("old")
+            clock.advance(by: .seconds(3700))
             age("\(journal.folder)/tombstones/old", seconds: 3700)
             try journal.sweep()
             #expect(JournalFiles.names(in: "\(journal.folder)/tombstones") == ["old"])
