@@ -50,8 +50,8 @@ struct ClaimSlot: Sendable {
     private var released: Set<String> = []
     /// The candidate was kept for the claimant's IPClaim before, and goes back to it.
     private var isKept = false
-    /// What an earlier ADD took it for.
-    private var resumedClaim: ClaimReference?
+    /// What is held, where it was read and not written: it may be for another claim, or none.
+    private var found: JournalEntry.Record?
 
     init(_ plan: SlotPlan, claimant: Claimant, claimedAt: String, isDryRun: Bool = false) {
         self.claimant = claimant
@@ -85,7 +85,7 @@ struct ClaimSlot: Sendable {
         }
         isKept = record.isKept
         if let version = record.version {
-            resumedClaim = record.claim
+            found = record
             state = .held(HeldAddress(pool: sources[source].pool, address: record.address, version: version))
         } else {
             state = .creating(candidate, mayExist: true)
@@ -152,13 +152,7 @@ struct ClaimSlot: Sendable {
         case .creating(let candidate, _), .reading(let candidate, _), .takingOver(let candidate, _),
             .cooling(let candidate, _, _):
             [record(of: candidate)] + abandoned
-        case .held(let held):
-            [
-                JournalEntry.Record(
-                    name: held.name, address: held.address, pool: held.pool.name, poolUID: held.pool.uid,
-                    cooldownSeconds: held.pool.cooldownSeconds, version: held.version,
-                    mayCommitUntil: writes.until, claim: resumedClaim ?? claimant.claim, isKept: isKept)
-            ] + abandoned
+        case .held(let held): [record(of: held)] + abandoned
         case .choosing, .needsScan:
             abandoned
         case .failed:
@@ -179,6 +173,13 @@ struct ClaimSlot: Sendable {
             name: name(candidate), address: candidate.address, pool: pool.name, poolUID: pool.uid,
             cooldownSeconds: pool.cooldownSeconds, mayCommitUntil: writes.until, claim: claimant.claim,
             isKept: isKept)
+    }
+
+    private func record(of held: HeldAddress) -> JournalEntry.Record {
+        JournalEntry.Record(
+            name: held.name, address: held.address, pool: held.pool.name, poolUID: held.pool.uid,
+            cooldownSeconds: held.pool.cooldownSeconds, version: held.version, mayCommitUntil: writes.until,
+            claim: found == nil ? claimant.claim : found?.claim, isKept: isKept, isManual: found?.isManual ?? false)
     }
 
     private func name(_ candidate: Candidate) -> String {
@@ -434,6 +435,7 @@ struct ClaimSlot: Sendable {
             return state = .failed(.malformed(name: name(candidate), problem: "\(error)"))
         }
         if claimant.holds(allocation) {
+            found = JournalEntry.Record(allocation)
             hold(candidate, json) { $0.foundOurs() }
         } else if claimant.mayTakeOver(allocation, forPool: sources[candidate.source].pool.name) {
             if isDryRun { return hold(candidate, json) { $0.takeOverWasMade() } }

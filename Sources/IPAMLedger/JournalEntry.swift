@@ -29,11 +29,13 @@ package struct JournalEntry: Hashable, Sendable {
         package var claim: ClaimReference?
         /// It was kept for the claim before this attachment took it, so that it is never deleted.
         package var isKept: Bool
+        /// Somebody has made it an entry by hand, so that it is read before it is released.
+        package var isManual: Bool
 
         package init(
             name: String, address: IPAddress, pool: String, poolUID: String, cooldownSeconds: Int,
             version: ObjectVersion? = nil, mayCommitUntil: Moment? = nil, claim: ClaimReference? = nil,
-            isKept: Bool = false
+            isKept: Bool = false, isManual: Bool = false
         ) {
             self.name = name
             self.address = address
@@ -44,6 +46,7 @@ package struct JournalEntry: Hashable, Sendable {
             self.mayCommitUntil = mayCommitUntil
             self.claim = claim
             self.isKept = isKept
+            self.isManual = isManual
         }
     }
 
@@ -199,6 +202,7 @@ extension JournalEntry.Record {
         if let mayCommitUntil { json["mayCommitUntil"] = .int(mayCommitUntil.nanoseconds) }
         json["claim"] = claim?.json
         if isKept { json["kept"] = true }
+        if isManual { json["manual"] = true }
         return json
     }
 
@@ -215,7 +219,7 @@ extension JournalEntry.Record {
             version: version,
             mayCommitUntil: try fields.int("mayCommitUntil").map { Moment(nanoseconds: Int64($0)) },
             claim: try fields.fields("claim").map { claim throws(JSONDecodingError) in try ClaimReference(claim) },
-            isKept: try fields.bool("kept") ?? false)
+            isKept: try fields.bool("kept") ?? false, isManual: try fields.bool("manual") ?? false)
     }
 
     /// The record of an allocation that the ledger shows.
@@ -225,7 +229,7 @@ extension JournalEntry.Record {
             poolUID: allocation.spec.poolUID, cooldownSeconds: allocation.spec.cooldownSeconds,
             version: ObjectVersion(
                 uid: allocation.metadata.uid, resourceVersion: allocation.metadata.resourceVersion),
-            claim: allocation.spec.claim)
+            claim: allocation.spec.claim, isManual: allocation.spec.origin == .manual)
     }
 }
 

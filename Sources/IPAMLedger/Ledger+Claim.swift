@@ -121,6 +121,7 @@ extension Ledger {
     ) throws(LedgerError) -> ClaimedAddresses {
         try refuseIfDeleted(order)
         let earlier = try earlierEntry(order.attachment.digest)
+        let wasReleasing = journal.isReleasing(order.attachment.digest)
         let leftover = earlier?.records ?? []
         var situation = try survey(order, leftover: leftover, deadline: deadlines.claims)
         let identity = try findClaim(order, situation, deadline: deadlines.claims)
@@ -162,7 +163,8 @@ extension Ledger {
                 try adopt(&slots, identity, kept, claimant, deadline: deadlines.claims)
             }
             let held = try commit(
-                &slots, beside: &binding, entry: entry, carried: carried, order, deadlines: deadlines)
+                &slots, beside: &binding, entry: entry, carried: carried, wasReleasing: wasReleasing, order,
+                deadlines: deadlines)
             return ClaimedAddresses(held: held, routes: situation.routes)
         } catch {
             // What is in use only a DEL takes away.
@@ -228,9 +230,11 @@ extension Ledger {
     }
 
     /// Claims, and makes sure that what is returned is written down and still wanted.
+    ///
+    /// - Parameter wasReleasing: A release of the attachment was still to be made when the ADD began.
     private mutating func commit(
         _ slots: inout [ClaimSlot], beside binding: inout HolderWrite?, entry: JournalEntry,
-        carried: [JournalEntry.Record], _ order: ClaimOrder, deadlines: ClaimDeadlines
+        carried: [JournalEntry.Record], wasReleasing: Bool, _ order: ClaimOrder, deadlines: ClaimDeadlines
     ) throws(LedgerError) -> [HeldAddress] {
         let journal = journal
         var draft = entry
@@ -240,12 +244,19 @@ extension Ledger {
         }
         draft.records = (slots.flatMap(\.journalRecords) + carried).merged
         draft.phase = .bound
-        try journaled { () throws(JournalError) in
-            try journal.write(draft)
-            // The attachment has what it wanted: a release that could not be made is not to be made any more.
-            try journal.unmarkReleasing(draft.attachment.digest)
-        }
+        try journaled { () throws(JournalError) in try journal.write(draft) }
         try refuseIfDeleted(order)
+        if wasReleasing {
+            // The attachment has what it wanted: a release that could not be made is not to be made any more. The mark of
+            // a DEL that came meanwhile is.
+            try journaled { () throws(JournalError) in try journal.unmarkReleasing(draft.attachment.digest) }
+            do throws(LedgerError) {
+                try refuseIfDeleted(order)
+            } catch {
+                try journaled { () throws(JournalError) in try journal.markReleasing(draft.attachment.digest) }
+                throw error
+            }
+        }
         return slots.compactMap(\.held)
     }
 

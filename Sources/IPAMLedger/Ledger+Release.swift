@@ -243,7 +243,9 @@ extension Ledger {
     private func deleteByLabel(_ attachment: Attachment, deadline: Moment) throws(LedgerError) {
         let selector = "\(LabelKey.attachment)=\(attachment.digest)"
         let records = try allocations(selector: selector, deadline: deadline)
-            .filter { $0.spec.attachment == attachment && $0.spec.machineID == machineID }
+            .filter {
+                $0.spec.attachment == attachment && $0.spec.machineID == machineID && $0.spec.origin != .manual
+            }
             .map { JournalEntry.Record($0) }
         let left = release(records, of: attachment, mode: .cool, deadline: deadline)
         if let error = left.first?.error { throw error }

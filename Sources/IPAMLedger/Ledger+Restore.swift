@@ -84,18 +84,21 @@ extension Ledger {
         if claimant.holds(allocation) { return .intact }
         if allocation.metadata.isBeingDeleted { return .unsettled }
         claimant.claim = allocation.spec.claim
+        // A DEL goes by what is written now.
+        var restored = record
+        restored.claim = claimant.claim
         let spec = claimant.spec(record, claimedAt: timestamp)
         let write = APIRequest.update(
             .ipAllocations, name: name, object: allocation.takenOver(by: spec, of: claimant.mark))
         switch allocation.spec.state {
         case .cooling:
-            return try enter(entry, record, write, deadline: deadline)
+            return try enter(entry, restored, write, deadline: deadline)
         case .held:
             // Kept for the claim that it was taken for, and nobody has it.
             guard let claim = record.claim, allocation.spec.claim?.uid == claim.uid else {
                 return .conflict(with: allocation.holderDescription)
             }
-            return try enter(entry, record, write, deadline: deadline)
+            return try enter(entry, restored, write, deadline: deadline)
         case .bound, .fenced:
             if let reference, allocation.isHandedOver(from: reference, of: machine, claim: record.claim) {
                 return .migrated
@@ -112,7 +115,7 @@ extension Ledger {
                 guard witness.isDead(other, others) else {
                     return HoldingFinding.conflict(with: allocation.holderDescription)
                 }
-                return other == holder ? try enter(entry, record, write, deadline: deadline) : .heldByDead(other)
+                return other == holder ? try enter(entry, restored, write, deadline: deadline) : .heldByDead(other)
             }
             return finding ?? .unsettled
         }
@@ -171,6 +174,7 @@ extension Ledger {
             return .unsettled
         }
         var draft = entry
+        draft.records[index].claim = record.claim
         let limit = deadline + JournalEntry.commitSlack
         draft.records[index].mayCommitUntil = max(limit, record.mayCommitUntil ?? limit)
         try journaled { () throws(JournalError) in try journal.write(draft) }

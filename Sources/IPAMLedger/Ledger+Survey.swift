@@ -62,6 +62,7 @@ extension Ledger {
             podRequests(order) + query.requests
             + inline.map { APIRequest.get(.ipPools, name: $0.poolName) }
             + leftover.map { APIRequest.get(.ipAllocations, name: $0.name) }
+        let askedAt = transport.now()
         let inquiries = inquire(requests, deadline: deadline) { $0.subject.resource == .ipClaims }
         var answers = inquiries.map(\.outcome)[...]
 
@@ -95,7 +96,7 @@ extension Ledger {
         var remembered: [JournalEntry.Record] = []
         for record in leftover {
             let found = try answers.removeFirst().unlessNotFound()
-            if let record = record.seen(found, by: claimant, now: transport.now()) { remembered.append(record) }
+            if let record = record.seen(found, by: claimant, at: askedAt) { remembered.append(record) }
         }
         var request = try selecting { () throws(SelectionError) in
             try PoolRequest(order.demand, families: order.families, facts: facts)
@@ -279,7 +280,9 @@ extension JournalEntry.Record {
     ///
     /// With a version the claimant holds it. Without one a create of it may still be committed, at once or when its
     /// present holder is gone. Nil where it is neither.
-    func seen(_ found: JSON?, by claimant: Claimant, now: Moment) -> JournalEntry.Record? {
+    ///
+    /// - Parameter moment: When the read was asked for: what is committed later it may not show.
+    func seen(_ found: JSON?, by claimant: Claimant, at moment: Moment) -> JournalEntry.Record? {
         if let found, let allocation = try? IPAllocation(found), claimant.holds(allocation) {
             var record = JournalEntry.Record(allocation)
             record.mayCommitUntil = mayCommitUntil
@@ -288,6 +291,6 @@ extension JournalEntry.Record {
         }
         var record = self
         record.version = nil
-        return mayStillCommit(at: now) ? record : nil
+        return mayStillCommit(at: moment) ? record : nil
     }
 }

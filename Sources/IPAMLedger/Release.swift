@@ -24,8 +24,8 @@ enum ReleaseMode: Hashable, Sendable {
 
 /// The release of one name, on condition that this attachment still holds it.
 ///
-/// - Flow: write on condition of the version that the journal kept; where there is none, or it is stale, read the
-///   allocation and compare the attachment.
+/// - Flow: write on condition of the version that the journal kept; where there is none, it is stale, or of an entry that
+///   was made by hand, read the allocation and compare the attachment.
 /// - Guarantees: an allocation that names another attachment, another machine or none is left as it is, and so is one
 ///   that somebody has turned into an entry by hand.
 /// - Assumptions: the attachment's lock is held.
@@ -36,6 +36,8 @@ struct Release: Conversation {
     private let now: () -> Moment
     private let isDeleted: Bool
     private var swap: CompareAndSwap
+    /// When the answer was asked for that came last.
+    private var askedAt: Moment?
 
     init(
         _ record: JournalEntry.Record, of attachment: Attachment, machineID: String, mode: ReleaseMode,
@@ -46,7 +48,8 @@ struct Release: Conversation {
         let holder = Holder(attachment: attachment, machineID: machineID)
         isDeleted = mode.outcome(isClaimed: record.claim != nil, record) == .deleted
         swap = CompareAndSwap(
-            .ipAllocations, name: record.name, starting: record.version.map { holder.remembered(record, $0) }
+            .ipAllocations, name: record.name,
+            starting: record.isManual ? nil : record.version.map { holder.remembered(record, $0) }
         ) { object in
             guard holder.isNamed(in: object), !Self.isManual(object) else { return .leave }
             let state: IPAllocation.ReleasedState
@@ -68,7 +71,11 @@ struct Release: Conversation {
         object["spec"]?["origin"]?.string == AllocationOrigin.manual.rawValue
     }
 
-    mutating func next(remaining: Duration) -> ConversationStep { swap.next(remaining: remaining) }
+    mutating func next(remaining: Duration) -> ConversationStep {
+        let step = swap.next(remaining: remaining)
+        if case .send = step { askedAt = now() }
+        return step
+    }
 
     mutating func receive(_ result: Result<JSON, APIError>, wasSentTwice: Bool) {
         swap.receive(result, wasSentTwice: wasSentTwice)
@@ -77,8 +84,8 @@ struct Release: Conversation {
     /// Whether nothing of this name is, or can come to be, held by the attachment.
     var isSettled: Bool {
         switch swap.result {
-        // A name that is free now, or somebody else's, may still become ours.
-        case .success: !record.mayStillCommit(at: now())
+        // A name that was free, or somebody else's, may have become ours since.
+        case .success: !record.mayStillCommit(at: askedAt ?? now())
         case .failure, nil: false
         }
     }

@@ -73,7 +73,7 @@ private struct Life {
             let found = try model.objects[record.name].map {
                 try allocation(record.name, $0.holder, version: $0.version, uid: $0.uid, pool: $0.pool)
             }
-            if let record = record.seen(found, by: claimant, now: model.now) { leftover.append(record) }
+            if let record = record.seen(found, by: claimant, at: model.now) { leftover.append(record) }
         }
         let isIntact = phase == .bound && !isDeleted
         let held = Set(leftover.filter { $0.version != nil }.map(\.name))

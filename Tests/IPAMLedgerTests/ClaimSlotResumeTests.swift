@@ -72,6 +72,29 @@ import Testing
         #expect(fresh.slot.failure?.description.contains("blue") == false)
     }
 
+    @Test func `what is held is released as what it was taken for, whatever the pod's claim is by now`() throws {
+        let claim = ClaimReference(namespace: "shop", name: "web-0", uid: "c1")
+        var claiming = claimant
+        claiming.claim = claim
+        let plan = SlotPlan(pools: [try pool("10.0.0.0/28", free: "10.0.0.5")])
+        var driver = SlotDriver(ClaimSlot(plan, claimant: claiming, claimedAt: ""))
+        #expect(driver.slot.resume(try record("10.0.0.6", version: "7")))
+        #expect(driver.slot.journalRecords.map(\.claim) == [nil])
+
+        driver = SlotDriver(ClaimSlot(plan, claimant: claiming, claimedAt: ""))
+        #expect(driver.slot.resume(try record("10.0.0.6", until: moment(2000))))
+        #expect(driver.ask() == "create 10.0.0.6")
+        try driver.answer(.alreadyExists)
+        try driver.next(.object(.ours))
+        #expect(driver.slot.held != nil)
+        #expect(driver.slot.journalRecords.map(\.claim) == [nil], "an earlier create was the one that was committed")
+
+        driver = SlotDriver(ClaimSlot(plan, claimant: claiming, claimedAt: ""))
+        #expect(driver.ask() == "create 10.0.0.5")
+        try driver.answer(.done())
+        #expect(driver.slot.journalRecords.map(\.claim) == [claim])
+    }
+
     @Test func `a slot takes up one name`() throws {
         var driver = try SlotDriver.one()
         #expect(driver.slot.resume(try record("10.0.0.5", version: "7")))
