@@ -8,10 +8,13 @@ package import KubernetesCore
 /// One `check`, from the lists to the proof.
 ///
 /// Flow: lists of everything; what they show wrong, and who seems to be gone, is remembered. When somebody seems to be
-/// gone, the grace period passes. Then the objects that the suspicions are about are read at the API server, and what
-/// still holds is found.
+/// gone, or what is wrong may be work in progress, the grace period passes. Then the objects that the suspicions are
+/// about are read at the API server, and what still holds is found.
 ///
 /// Guarantees: nothing is found that two looks did not show. A leak is releasable only by the rules of the controller.
+///
+/// Caveats: the controller returns blocks after minutes, so that those which it forgot are found only by a run whose
+/// grace period is as long (``BlockCheck/returnTime``).
 package struct CheckRun {
     private let reader: ClusterReader
     private let systemNamespace: String
@@ -34,7 +37,8 @@ package struct CheckRun {
     package var counts: CheckReport.Counts {
         CheckReport.Counts(
             allocations: picture.allocations.count + picture.unreadable.count, pools: picture.pools.count,
-            pods: picture.pods.count, nodes: picture.nodes.count)
+            pods: picture.pods.count, nodes: picture.nodes.count, claims: picture.claims?.count ?? 0,
+            blocks: picture.blocks?.count ?? 0)
     }
 
     /// Reads everything. Until when to wait before ``secondLook()``; nil when nothing is suspected.
@@ -48,16 +52,18 @@ package struct CheckRun {
         let agents = try reader.agents(namespace: systemNamespace)
         picture = ClusterPicture(
             try reader.ledger(), pools: poolEntries, pods: try reader.pods(), nodes: try reader.nodes(),
-            agents: agents)
+            agents: agents, claims: try reader.claimEntries(), blocks: try reader.blockEntries())
         let now = reader.now()
         began = now
         let isConcerned: (String) -> Bool = { pools.isEmpty || pools.contains($0) }
-        first = LedgerCheck.findings(in: picture).filter { isConcerned($0.pool) }
+        first = LedgerCheck.findings(in: picture).filter {
+            isConcerned($0.pool) && (!$0.isReturned || gracePeriod >= BlockCheck.returnTime)
+        }
         for entry in picture.allocations.values where isConcerned(entry.record.pool) {
             let facts = picture.facts(about: entry.record, now: now)
             if judge.suspect(entry.record, facts, now: now) != nil { suspects[entry.name] = entry.record }
         }
-        if suspects.isEmpty { return first.isEmpty ? nil : now }
+        if suspects.isEmpty, !first.contains(where: \.mayBeUnderWay) { return first.isEmpty ? nil : now }
         return now + max(gracePeriod, agentsPatience)
     }
 
@@ -70,8 +76,11 @@ package struct CheckRun {
     /// What still holds, by reads of the single objects.
     package mutating func secondLook() throws -> [Finding] {
         if first.isEmpty && suspects.isEmpty { return [] }
-        try readAgain(
-            allocations: Set(first.map(\.allocation)).union(suspects.keys), pods: Set(first.compactMap(\.pod)))
+        // What is empty now only a list tells.
+        if first.contains(where: \.isReturned) { picture.replaceLedger(with: try reader.ledger()) }
+        let claims = Set(first.compactMap(\.claim))
+        let ofClaims = picture.allocations.values.filter { $0.claim.map(claims.contains) ?? false }.map(\.name)
+        try readAgain(suspects.keys + ofClaims, about: first)
         let known = Set(first.map(\.identity))
         let confirmed = LedgerCheck.findings(in: picture).filter { known.contains($0.identity) }
         return LedgerCheck.sorted(confirmed + leaks())
@@ -99,8 +108,13 @@ package struct CheckRun {
     }
 
     /// Puts what the API server has now in the place of what lists showed.
-    private mutating func readAgain(allocations: Set<String>, pods: Set<PodKey>) throws {
-        let names = allocations.sorted()
+    ///
+    /// Allocations come first, then their claims and blocks, then pods: an allocation names what was there before it was
+    /// read, and nobody takes over from a pod that was there to the end.
+    ///
+    /// - Parameter others: Names of allocations beside those that the findings are about.
+    private mutating func readAgain(_ others: [String] = [], about findings: [Finding]) throws {
+        let names = Set(findings.map(\.allocation) + others).subtracting([""]).sorted()
         let found = try reader.read(names.map { .get(.ipAllocations, name: $0) }, what: "allocations again")
         for (name, json) in zip(names, found) {
             picture.replace(name, with: json.map { LedgerObject($0, sharing: StringPool()) })
@@ -110,15 +124,26 @@ package struct CheckRun {
         for name in Set(names.compactMap { picture.unreadable[$0]?.rightName }).subtracting(names) {
             picture.replace(name, with: try reader.allocation(name))
         }
-        let keys = pods.union(entries.compactMap(\.podKey)).sorted()
+        try readClaimsAgain(findings.compactMap(\.claim))
+        if findings.contains(where: \.isAboutBlocks) { picture.blocks = try reader.blockEntries() }
+        let keys = Set(
+            findings.compactMap(\.pod) + entries.compactMap(\.podKey) + entries.compactMap(\.migrationSource)
+        ).sorted()
         let podJSON = try reader.read(
             keys.map { .get(.pods, namespace: $0.namespace, name: $0.name) }, what: "pods again")
         for (key, json) in zip(keys, podJSON) { picture.pods[key] = try json.map { try PodEntry($0) } }
-        let nodes = Set(entries.map(\.record.node)).subtracting([""]).sorted()
+        let nodes = Set(entries.map(\.record.node) + findings.map(\.node)).subtracting([""]).sorted()
         let nodeJSON = try reader.read(nodes.map { .get(.nodes, name: $0) }, what: "nodes again")
         for (name, json) in zip(nodes, nodeJSON) { picture.nodes[name] = json.map(ClusterReader.nodeFact) }
         picture.pools = Dictionary(try reader.pools().map { ($0.name, $0) }) { $1 }
         picture.agents = try reader.agents(namespace: systemNamespace, earlier: picture.agents)
+    }
+
+    private mutating func readClaimsAgain(_ claims: [ClaimReference]) throws {
+        let keys = Set(claims.map(PodKey.init)).sorted()
+        let found = try reader.read(
+            keys.map { .get(.ipClaims, namespace: $0.namespace, name: $0.name) }, what: "claims again")
+        for (key, json) in zip(keys, found) { picture.claims?[key] = json.map { ClaimEntry($0) } }
     }
 
     // MARK: Fixing
@@ -127,25 +152,26 @@ package struct CheckRun {
     /// version that was judged.
     package mutating func release(_ findings: [Finding], timestamp: String) throws -> [CheckReport.FixOutcome] {
         var outcomes: [CheckReport.FixOutcome] = []
-        let names = findings.filter(\.isFixable).map(\.allocation)
+        let fixable = findings.filter(\.isFixable)
         var start = 0
-        while start < names.count {
-            let batch = Array(names[start..<min(start + 32, names.count)])
+        while start < fixable.count {
+            let batch = Array(fixable[start..<min(start + 32, fixable.count)])
             start += batch.count
-            try readAgain(allocations: Set(batch), pods: [])
-            for name in batch { outcomes.append(.init(allocation: name, result: release(name, timestamp))) }
+            try readAgain(about: batch)
+            for finding in batch {
+                outcomes.append(.init(allocation: finding.allocation, result: release(finding, timestamp)))
+            }
         }
         return outcomes
     }
 
-    private mutating func release(_ name: String, _ timestamp: String) -> CheckReport.FixOutcome.Result {
-        guard let entry = picture.allocations[name] else { return .left("it is gone") }
-        guard case .releasable = verdict(about: entry, now: reader.now()) else {
+    private mutating func release(_ finding: Finding, _ timestamp: String) -> CheckReport.FixOutcome.Result {
+        guard let entry = picture.allocations[finding.allocation] else { return .left("it is gone") }
+        guard let request = provenRelease(of: entry, finding, timestamp) else {
             return .left("\(entry.holderText): the proof no longer holds")
         }
         do throws(APIError) {
-            _ = try reader.client.perform(
-                entry.releaseRequest(at: timestamp), deadline: reader.deadline)
+            _ = try reader.client.perform(request, deadline: reader.deadline)
             return .released
         } catch {
             if error.isConflict || error.isNotFound || error.namesAnotherObject {
@@ -153,6 +179,17 @@ package struct CheckRun {
             }
             return .failed("\(error)")
         }
+    }
+
+    private mutating func provenRelease(
+        of entry: LedgerEntry, _ finding: Finding, _ timestamp: String
+    ) -> APIRequest? {
+        if case .claimMissing = finding.kind {
+            let isStill = ClaimCheck.missing(entry, picture)?.identity == finding.identity
+            return isStill ? entry.abandonRequest : nil
+        }
+        guard case .releasable = verdict(about: entry, now: reader.now()) else { return nil }
+        return entry.releaseRequest(at: timestamp)
     }
 }
 

@@ -114,6 +114,52 @@ package struct PoolEntry: Hashable, Sendable {
     }
 }
 
+/// An IPClaim, as far as the ledger is compared with it.
+package struct ClaimEntry: Hashable, Sendable {
+    package var key: PodKey
+    package var uid: String
+    /// Nil also where it cannot be read: such a claim is there, and nothing else is known of it.
+    package var holder: IPClaim.Holder?
+
+    package init(_ key: PodKey, uid: String, holder: IPClaim.Holder? = nil) {
+        self.key = key
+        self.uid = uid
+        self.holder = holder
+    }
+
+    package init(_ json: JSON) {
+        let metadata = json["metadata"]
+        self.init(
+            PodKey(namespace: metadata?["namespace"]?.string ?? "", name: metadata?["name"]?.string ?? ""),
+            uid: metadata?["uid"]?.string ?? "", holder: (try? IPClaim(json))?.status.holder)
+    }
+}
+
+/// An IPBlock, with what is wrong with it.
+package struct BlockEntry: Hashable, Sendable {
+    package var name: String
+    /// Empty where it is not known.
+    package var pool: String
+    package var validated: Result<ValidatedBlock, BlockProblem>
+
+    /// Why nobody understands it.
+    package struct BlockProblem: Error, Hashable, Sendable {
+        package var text: String
+    }
+
+    package init(_ json: JSON) {
+        name = json["metadata"]?["name"]?.string ?? ""
+        pool = json["spec"]?["pool"]?.string ?? ""
+        do {
+            validated = .success(try ValidatedBlock(try IPBlock(json)))
+        } catch {
+            validated = .failure(BlockProblem(text: "\(error)"))
+        }
+    }
+
+    package var valid: ValidatedBlock? { try? validated.get() }
+}
+
 /// The Lease by which a node agent says that it is there, since when it was seen unchanged.
 package struct AgentSighting: Hashable, Sendable {
     package var mark: AgentMark
@@ -165,6 +211,12 @@ extension ClusterReader {
     static func nodeFact(_ json: JSON) -> NodeFact {
         NodeFact(NodeMark(json), uid: json["metadata"]?["uid"]?.string ?? "")
     }
+
+    /// Nil where the server does not know the kind.
+    package func claimEntries() throws -> [ClaimEntry]? { try listIfServed(.ipClaims) { ClaimEntry($0) } }
+
+    /// Nil where the server does not know the kind.
+    package func blockEntries() throws -> [BlockEntry]? { try listIfServed(.ipBlocks) { BlockEntry($0) } }
 
     /// The Leases of node agents by their nodes; what an earlier look saw unchanged keeps its time.
     package func agents(

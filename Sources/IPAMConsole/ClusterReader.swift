@@ -32,6 +32,18 @@ package struct ClusterReader {
         _ type: ResourceType, namespace: String? = nil, options: ListOptions = ListOptions(),
         transform: (JSON) throws -> Value?
     ) throws -> [Value] {
+        try list(type, namespace: namespace, options, mayBeUnserved: false, transform) ?? []
+    }
+
+    /// The same of every namespace; nil where the server does not know the kind.
+    func listIfServed<Value>(_ type: ResourceType, transform: (JSON) throws -> Value?) throws -> [Value]? {
+        try list(type, namespace: nil, ListOptions(), mayBeUnserved: true, transform)
+    }
+
+    private func list<Value>(
+        _ type: ResourceType, namespace: String?, _ options: ListOptions, mayBeUnserved: Bool,
+        _ transform: (JSON) throws -> Value?
+    ) throws -> [Value]? {
         var options = options
         options.limit = Self.pageSize
         var values: [Value] = []
@@ -42,6 +54,7 @@ package struct ClusterReader {
             do throws(APIError) {
                 page = try self.page(.list(type, namespace: namespace, options: options))
             } catch {
+                if mayBeUnserved, error.isUnserved { return nil }
                 guard error.isExpired, options.limit != nil else { throw ConsoleError(error) }
                 values = []
                 (options.limit, options.continueToken) = (nil, nil)

@@ -1,3 +1,4 @@
+package import IPAMAPI
 import IPAMEngine
 package import JSONText
 
@@ -31,11 +32,26 @@ package struct Finding: Hashable, Sendable {
         case labelsDisagree
         /// A pod has an address of a pool that the ledger does not know.
         case unknownAddress
+        /// An address is kept for an IPClaim that is gone.
+        case claimMissing
+        /// Somebody has an address of an IPClaim that another one holds.
+        case claimDisagrees
+        /// Somebody has an address of a sliced pool that is in no block of its node.
+        case outsideBlocks
+        case blocksOverlap
+        /// - Parameter isReturned: The controller deletes it once it has been empty for long enough.
+        case blockOfNoPool(isReturned: Bool)
+        case blockOfNoNode(isReturned: Bool)
+        case unreadableBlock
     }
 
     package var kind: Kind
-    /// The name of the allocation that it is about, or that there should be.
+    /// The name of the allocation that it is about, or that there should be; empty where it is about a block.
     package var allocation: String
+    /// The name of the IPBlock that it is about, or empty.
+    package var block = ""
+    /// The IPClaim that the allocation names, where it is about that.
+    package var claim: ClaimReference?
     package var address: String
     package var pool: String
     package var pod: PodKey?
@@ -61,11 +77,17 @@ package struct Finding: Hashable, Sendable {
             pod: pod ?? entry.podKey, node: entry.record.node, message: message)
     }
 
+    init(_ kind: Kind, block: String, pool: String, node: String = "", _ message: String) {
+        self.init(kind, allocation: "", pool: pool, node: node, message: message)
+        self.block = block
+    }
+
     package var category: Category {
         switch kind {
         case .sameAddressTwice, .addressOfAnother, .addressReleased, .addressNotInPod: .duplicate
-        case .leak: .leak
-        case .outsidePool, .poolMissing, .otherPoolUID, .wrongName, .unreadable, .labelsDisagree, .unknownAddress:
+        case .leak, .claimMissing: .leak
+        case .outsidePool, .poolMissing, .otherPoolUID, .wrongName, .unreadable, .labelsDisagree, .unknownAddress,
+            .claimDisagrees, .outsideBlocks, .blocksOverlap, .blockOfNoPool, .blockOfNoNode, .unreadableBlock:
             .stranger
         }
     }
@@ -82,14 +104,41 @@ package struct Finding: Hashable, Sendable {
         case .poolMissing: "PoolMissing"
         case .otherPoolUID: "OtherPoolUID"
         case .wrongName: "WrongName"
-        case .unreadable: "Unreadable"
+        case .unreadable, .unreadableBlock: "Unreadable"
         case .labelsDisagree: "LabelsDisagree"
         case .unknownAddress: "UnknownAddress"
+        case .claimMissing: "ClaimMissing"
+        case .claimDisagrees: "ClaimDisagrees"
+        case .outsideBlocks: "OutsideBlocks"
+        case .blocksOverlap: "BlocksOverlap"
+        case .blockOfNoPool: "BlockOfNoPool"
+        case .blockOfNoNode: "BlockOfNoNode"
         }
     }
 
     /// `--fix` can free it.
-    package var isFixable: Bool { if case .leak(.releasable) = kind { true } else { false } }
+    package var isFixable: Bool {
+        switch kind {
+        case .leak(.releasable), .claimMissing: true
+        default: false
+        }
+    }
+
+    /// It may be work in progress of the controller or a node, until the grace period has passed.
+    var mayBeUnderWay: Bool {
+        switch kind {
+        case .claimMissing, .claimDisagrees, .outsideBlocks, .blocksOverlap, .blockOfNoPool, .blockOfNoNode: true
+        default: false
+        }
+    }
+
+    /// It is a block that the controller deletes once it has been empty for ``BlockCheck/returnTime``.
+    var isReturned: Bool {
+        switch kind {
+        case .blockOfNoPool(let isReturned), .blockOfNoNode(let isReturned): isReturned
+        default: false
+        }
+    }
 
     /// What tells two findings apart, whatever is known of them in detail.
     struct Identity: Hashable {
@@ -97,18 +146,27 @@ package struct Finding: Hashable, Sendable {
         var reason: String
         var allocation: String
         var pod: PodKey?
+        var block: String
+        var claim: ClaimReference?
     }
 
-    var identity: Identity { Identity(category: category, reason: reason, allocation: allocation, pod: pod) }
+    var identity: Identity {
+        Identity(
+            category: category, reason: reason, allocation: allocation, pod: pod, block: block, claim: claim)
+    }
+
+    /// The name of the object that it is about, with its kind where that is not an allocation.
+    var object: String { block.isEmpty ? allocation : "ipblock/\(block)" }
 
     package var json: JSON {
-        var json: JSON = [
-            "category": .string(category.rawValue), "reason": .string(reason), "allocation": .string(allocation),
-        ]
+        var json: JSON = ["category": .string(category.rawValue), "reason": .string(reason)]
+        if !allocation.isEmpty { json["allocation"] = .string(allocation) }
+        if !block.isEmpty { json["block"] = .string(block) }
         if !address.isEmpty { json["address"] = .string(address) }
         if !pool.isEmpty { json["pool"] = .string(pool) }
         if let pod { json["pod"] = ["namespace": .string(pod.namespace), "name": .string(pod.name)] }
         if !node.isEmpty { json["node"] = .string(node) }
+        if let claim { json["claim"] = claim.json }
         json["message"] = .string(message)
         json["fixable"] = .bool(isFixable)
         return json
@@ -128,12 +186,27 @@ package struct CheckReport: Hashable, Sendable, Report {
         package var pools: Int
         package var pods: Int
         package var nodes: Int
+        package var claims: Int
+        package var blocks: Int
 
-        package init(allocations: Int, pools: Int, pods: Int, nodes: Int) {
+        package init(allocations: Int, pools: Int, pods: Int, nodes: Int, claims: Int = 0, blocks: Int = 0) {
             self.allocations = allocations
             self.pools = pools
             self.pods = pods
             self.nodes = nodes
+            self.claims = claims
+            self.blocks = blocks
+        }
+
+        /// Most clusters have neither claims nor blocks.
+        fileprivate var text: String {
+            var parts = [
+                Figures.count(allocations, "allocation"), Figures.count(pools, "pool"), Figures.count(pods, "pod"),
+                Figures.count(nodes, "node"),
+            ]
+            if claims > 0 { parts.append(Figures.count(claims, "claim")) }
+            if blocks > 0 { parts.append(Figures.count(blocks, "block")) }
+            return parts.joined(separator: ", ")
         }
     }
 
@@ -170,7 +243,7 @@ package struct CheckReport: Hashable, Sendable, Report {
     package func text(_ style: Style, isWide: Bool) -> String {
         var text = ""
         if !findings.isEmpty {
-            var columns: [Table.Column] = [.init("FINDING"), .init("REASON"), .init("ALLOCATION"), .init("POD")]
+            var columns: [Table.Column] = [.init("FINDING"), .init("REASON"), .init("OBJECT"), .init("POD")]
             if isWide { columns += [.init("POOL"), .init("NODE")] }
             columns.append(.init("MESSAGE"))
             text = Table(columns, rows: findings.map { row($0, isWide) }).rendered(style) + "\n"
@@ -188,7 +261,7 @@ package struct CheckReport: Hashable, Sendable, Report {
     private func row(_ finding: Finding, _ isWide: Bool) -> [Cell] {
         let tint: Tint = finding.category == .duplicate ? .red : .yellow
         var cells: [Cell] = [
-            Cell(finding.category.rawValue, tint), Cell(finding.reason), Cell(finding.allocation),
+            Cell(finding.category.rawValue, tint), Cell(finding.reason), Cell(finding.object),
             Cell(finding.pod?.description ?? ""),
         ]
         if isWide { cells += [Cell(finding.pool), Cell(finding.node)] }
@@ -198,9 +271,7 @@ package struct CheckReport: Hashable, Sendable, Report {
 
     /// The last line.
     package var summary: String {
-        let looked =
-            "\(Figures.count(counts.allocations, "allocation")), \(Figures.count(counts.pools, "pool")),"
-            + " \(Figures.count(counts.pods, "pod")), \(Figures.count(counts.nodes, "node"))"
+        let looked = counts.text
         let rest = remaining
         guard !rest.isEmpty else {
             return fixed?.isEmpty == false ? "\(looked): everything found is mended" : "\(looked): all in order"
@@ -219,7 +290,7 @@ package struct CheckReport: Hashable, Sendable, Report {
             "findings": .array(findings.map(\.json)),
             "checked": [
                 "allocations": .int(counts.allocations), "pools": .int(counts.pools), "pods": .int(counts.pods),
-                "nodes": .int(counts.nodes),
+                "nodes": .int(counts.nodes), "claims": .int(counts.claims), "blocks": .int(counts.blocks),
             ],
         ]
         guard let fixed else { return json }
@@ -238,6 +309,8 @@ package struct CheckReport: Hashable, Sendable, Report {
 
     package var names: [String] {
         var seen: Set<String> = []
-        return findings.map(\.allocation).filter { seen.insert($0).inserted }.map(ObjectText.allocation)
+        return findings.map {
+            $0.block.isEmpty ? ObjectText.allocation($0.allocation) : ObjectText.block($0.block)
+        }.filter { seen.insert($0).inserted }
     }
 }

@@ -11,19 +11,24 @@ package struct ClusterPicture: Sendable {
     package var pods: [PodKey: PodEntry] = [:]
     package var nodes: [String: NodeFact] = [:]
     package var agents: [String: AgentSighting] = [:]
+    /// Nil where the server does not know the kind.
+    package var claims: [PodKey: ClaimEntry]?
+    /// Nil where the server does not know the kind.
+    package var blocks: [BlockEntry]?
 
     package init() {}
 
     package init(
         _ ledger: LedgerView, pools: [PoolEntry], pods: [PodEntry], nodes: [(name: String, fact: NodeFact)],
-        agents: [String: AgentSighting]
+        agents: [String: AgentSighting], claims: [ClaimEntry]? = nil, blocks: [BlockEntry]? = nil
     ) {
-        allocations = Dictionary(ledger.entries.map { ($0.name, $0) }) { $1 }
-        unreadable = Dictionary(ledger.unreadable.map { ($0.name, $0) }) { $1 }
+        replaceLedger(with: ledger)
         self.pools = Dictionary(pools.map { ($0.name, $0) }) { $1 }
         self.pods = Dictionary(pods.map { ($0.key, $0) }) { $1 }
         self.nodes = Dictionary(nodes.map { ($0.name, $0.fact) }) { $1 }
         self.agents = agents
+        self.claims = claims.map { claims in Dictionary(claims.map { ($0.key, $0) }) { $1 } }
+        self.blocks = blocks
     }
 
     package func facts(about record: AllocationRecord, now: Moment) -> ReclaimFacts {
@@ -31,6 +36,11 @@ package struct ClusterPicture: Sendable {
         return ReclaimFacts(
             pod: pod?.fact ?? .absent, node: nodes[record.node] ?? .absent,
             agent: agents[record.node]?.fact(machineID: record.machineID, now: now) ?? .none)
+    }
+
+    mutating func replaceLedger(with ledger: LedgerView) {
+        allocations = Dictionary(ledger.entries.map { ($0.name, $0) }) { $1 }
+        unreadable = Dictionary(ledger.unreadable.map { ($0.name, $0) }) { $1 }
     }
 
     mutating func replace(_ name: String, with object: LedgerObject?) {
@@ -50,7 +60,7 @@ package struct ClusterPicture: Sendable {
 /// What pods show of their addresses is compared in the default network alone: a pod does not say on which wire it has
 /// an address.
 package enum LedgerCheck {
-    /// Everything but leaks.
+    /// Everything but holders that are gone.
     package static func findings(in picture: ClusterPicture) -> [Finding] {
         var findings: [Finding] = []
         for allocation in picture.unreadable.values { findings.append(finding(about: allocation, picture)) }
@@ -59,6 +69,7 @@ package enum LedgerCheck {
         for pod in picture.pods.values where pod.isLive && !pod.usesHostNetwork {
             findings += self.findings(about: pod, ofPods[pod.key] ?? [], picture)
         }
+        findings += ClaimCheck.findings(in: picture) + BlockCheck.findings(in: picture)
         return sorted(findings)
     }
 
@@ -66,6 +77,7 @@ package enum LedgerCheck {
         func rank(_ finding: Finding) -> Int { Finding.Category.allCases.firstIndex(of: finding.category) ?? 0 }
         func isLess(_ a: Finding, _ b: Finding) -> Bool {
             if rank(a) != rank(b) { return rank(a) < rank(b) }
+            if a.block != b.block { return a.block < b.block }
             let (x, y) = (AllocationName(objectName: a.allocation), AllocationName(objectName: b.allocation))
             if let x, let y, x != y { return (x.network, x.address) < (y.network, y.address) }
             return (a.allocation, a.reason, a.message) < (b.allocation, b.reason, b.message)

@@ -21,4 +21,16 @@ extension LedgerEntry {
         patch["metadata"]?["annotations"] = [AnnotationKey.reclaim: .null, AnnotationKey.fencedNodeUID: .null]
         return .patch(.ipAllocations, name: name, patch: .merge(patch))
     }
+
+    /// The write that takes a kept address from its claim as the controller does it: into cooldown, or at once where
+    /// there is none. Conditional on the version that was read.
+    package var abandonRequest: APIRequest {
+        if record.cooldownSeconds == 0 {
+            return .delete(
+                .ipAllocations, name: name,
+                preconditions: Preconditions(uid: uid, resourceVersion: resourceVersion))
+        }
+        let patch = IPAllocation.abandonPatch(uid: uid, resourceVersion: resourceVersion)
+        return .patch(.ipAllocations, name: name, patch: .merge(patch))
+    }
 }

@@ -38,4 +38,5 @@ extension Report {
 package enum ObjectText {
     package static func pool(_ name: String) -> String { "ippool.ipam.berth.dev/\(name)" }
     package static func allocation(_ name: String) -> String { "ipallocation.ipam.berth.dev/\(name)" }
+    package static func block(_ name: String) -> String { "ipblock.ipam.berth.dev/\(name)" }
 }

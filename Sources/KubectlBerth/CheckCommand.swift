@@ -5,11 +5,12 @@ import KubernetesCore
 
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Compares the ledger with pods, pools and nodes.",
+        abstract: "Compares the ledger with pods, pools, nodes, claims and blocks.",
         discussion: """
             Finds duplicates (two may use one address), leaks (a holder that is gone) and strangers (what the ledger says \
             and cannot be). What seems to be wrong is looked at a second time before it is reported: after the grace \
-            period where a holder seems to be gone. Exit status 1 when something is found and not mended.
+            period where a holder seems to be gone, or claims or blocks disagree. Exit status 1 when something is found \
+            and not mended.
             """)
 
     @Argument(help: "IPPools; all without any.", completion: PoolCompletion.kind)

@@ -168,7 +168,9 @@ struct CheckCommandTests {
 
 extension ConsoleRig {
     /// The kubeconfig of a new service account that has one ClusterRole.
-    func kubeconfig(of role: String, in folder: String) async throws -> String {
+    ///
+    /// - Parameter proxy: What is between; nil for nothing.
+    func kubeconfig(of role: String, in folder: String, through proxy: FaultProxy? = nil) async throws -> String {
         let account = ServiceAccount(namespace: "default", name: subnets.name(role))
         try await controlPlane.apply(
             """
@@ -188,8 +190,9 @@ extension ConsoleRig {
                 [
                     "name": "c",
                     "cluster": [
-                        "server": .string(admin.server.url),
-                        "certificate-authority-data": .string(Base64.encode(admin.caPEM ?? [])),
+                        "server": .string(proxy?.url ?? admin.server.url),
+                        "certificate-authority-data": .string(
+                            Base64.encode(proxy.map { Array($0.caPEM.utf8) } ?? admin.caPEM ?? [])),
                     ],
                 ]
             ],

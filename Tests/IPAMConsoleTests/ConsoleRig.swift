@@ -115,11 +115,14 @@ final class ConsoleRig: Sendable {
         return try IPClaim(json).reference
     }
 
-    /// Assigns a block of the rig's pool by hand.
-    func makeBlock(_ cidr: String, node: String) async throws {
+    /// Assigns a block of the rig's pool, by hand unless it is of a machine, and gives its name.
+    @discardableResult
+    func makeBlock(
+        _ cidr: String, node: String, machineID: String = "", poolUID: String = ""
+    ) async throws -> String {
         let name = IPBlock.objectName(network: "", try IPPrefix(parsing: cidr))
         made.withLock { $0.blocks.append(name) }
-        let spec = IPBlock.Spec(pool: pool, cidr: cidr, node: node)
+        let spec = IPBlock.Spec(pool: pool, poolUID: poolUID, cidr: cidr, node: node, machineID: machineID)
         var labels: JSON = [:]
         for (key, value) in spec.labels { labels[key] = .string(value) }
         let object: JSON = [
@@ -129,6 +132,7 @@ final class ConsoleRig: Sendable {
         _ = try await controlPlane.withAdmin {
             try $0.create(.ipBlocks, name: name, object: object, deadline: .soon)
         }
+        return name
     }
 
     /// A node whose kubelet reports, and whose machine ID is its name.

@@ -108,9 +108,9 @@ import Testing
         var report = CheckReport(findings: [leak, stranger], counts: counts)
         #expect(
             report.text(Style(), isWide: false) == """
-                FINDING    REASON        ALLOCATION   POD          MESSAGE
-                Leak       PodDeleted    10.0.0.7     shop/web-0   the pod is deleted
-                Stranger   OutsidePool   10.9.0.7     shop/web-0   it is outside of IPPool "blue"
+                FINDING    REASON        OBJECT     POD          MESSAGE
+                Leak       PodDeleted    10.0.0.7   shop/web-0   the pod is deleted
+                Stranger   OutsidePool   10.9.0.7   shop/web-0   it is outside of IPPool "blue"
 
                 2 allocations, 1 pool, 0 pods, 1 node: 1 leak, 1 stranger; `kubectl berth check --fix` releases 1
 
@@ -125,6 +125,31 @@ import Testing
         #expect(
             CheckReport(findings: [], counts: counts).text(Style(), isWide: false)
                 == "2 allocations, 1 pool, 0 pods, 1 node: all in order\n")
+    }
+
+    @Test func `check names blocks by their kind, and claims beside their allocations`() throws {
+        let claim = ClaimReference(namespace: "shop", name: "db", uid: "u")
+        var leak = Finding(.claimMissing, try entry("10.0.0.7", state: .held, pod: nil, claim: claim), "gone")
+        leak.claim = claim
+        let block = Finding(.blocksOverlap, block: "10.0.0.0-28", pool: "blue", node: "n1", "it overlaps")
+        let counts = CheckReport.Counts(allocations: 1, pools: 1, pods: 0, nodes: 1, claims: 1, blocks: 2)
+        let report = CheckReport(findings: [leak, block], counts: counts)
+        #expect(
+            report.text(Style(), isWide: false) == """
+                FINDING    REASON          OBJECT                POD   MESSAGE
+                Leak       ClaimMissing    10.0.0.7              -     gone
+                Stranger   BlocksOverlap   ipblock/10.0.0.0-28   -     it overlaps
+
+                1 allocation, 1 pool, 0 pods, 1 node, 1 claim, 2 blocks: 1 leak, 1 stranger; `kubectl berth check --fix` \
+                releases 1
+
+                """)
+        #expect(report.names == ["ipallocation.ipam.berth.dev/10.0.0.7", "ipblock.ipam.berth.dev/10.0.0.0-28"])
+        let json = report.json["findings"]?.array ?? []
+        #expect(json.map { $0["allocation"]?.string } == ["10.0.0.7", nil])
+        #expect(json.map { $0["block"]?.string } == [nil, "10.0.0.0-28"])
+        #expect(json.map { $0["claim"] } == [claim.json, nil])
+        #expect(json.map { $0["fixable"] } == [true, false])
     }
 
     // MARK: who

@@ -12,7 +12,8 @@ func entry(
     _ text: String, network: String = "", state: AllocationState = .bound, origin: AllocationOrigin = .pod,
     pool: String = "blue", poolUID: String? = nil, node: String = "n1", machineID: String = "m1",
     pod: PodReference? = .web0, container: String? = "c1", interface: String = "eth0",
-    claim: ClaimReference? = nil, cooldown: Int = 10, mark: String? = nil, labels: [String] = []
+    claim: ClaimReference? = nil, cooldown: Int = 10, mark: String? = nil, migratedFrom: PodName? = nil,
+    labels: [String] = []
 ) throws -> LedgerEntry {
     let isHeld = state == .bound || state == .fenced
     let attachment = container.map {
@@ -23,7 +24,8 @@ func entry(
         AllocationRecord.Fields(
             address: try IPAddress(parsing: text), network: network, state: state, origin: origin, pool: pool,
             poolUID: poolUID ?? "uid-\(pool)", node: node, machineID: machineID, pod: pod,
-            attachmentDigest: holder?.digest, claim: claim, cooldownSeconds: cooldown, reclaimMark: mark))
+            attachmentDigest: holder?.digest, claim: claim, cooldownSeconds: cooldown, reclaimMark: mark,
+            migratedFrom: migratedFrom))
     return LedgerEntry(
         record, uid: "uid-\(record.name)", resourceVersion: "7", attachment: holder, claim: claim,
         claimedAt: "2026-01-02T03:00:00Z", releasedAt: state == .cooling ? "2026-01-02T03:04:00Z" : nil,
@@ -78,13 +80,15 @@ func valid(_ entry: PoolEntry) throws -> ValidatedPool { try entry.validated.get
 /// A cluster with the node `n1`, which is ready, and the pool `blue`, 10.0.0.0/24.
 func picture(
     _ entries: [LedgerEntry] = [], unreadable: [UnreadableAllocation] = [], pods: [PodEntry] = [],
-    pools: [PoolEntry] = [pool()], nodes: [String: NodeFact] = ["n1": .ready], agents: [String: AgentSighting] = [:]
+    pools: [PoolEntry] = [pool()], nodes: [String: NodeFact] = ["n1": .ready], agents: [String: AgentSighting] = [:],
+    claims: [ClaimEntry]? = nil, blocks: [BlockEntry]? = nil
 ) -> ClusterPicture {
     var ledger = LedgerView()
     ledger.entries = entries
     ledger.unreadable = unreadable
     return ClusterPicture(
-        ledger, pools: pools, pods: pods, nodes: nodes.map { (name: $0.key, fact: $0.value) }, agents: agents)
+        ledger, pools: pools, pods: pods, nodes: nodes.map { (name: $0.key, fact: $0.value) }, agents: agents,
+        claims: claims, blocks: blocks)
 }
 
 /// Never random.
