@@ -249,11 +249,13 @@ start_etcd() {
 
 # The flags are those that 1.20 and 1.36 both have. The limits of requests in flight stay at their defaults (400 and
 # 200): two cores serve far fewer at once, and more would only lengthen the queue. The endpoint reconciler is off,
-# because an Endpoints object may not hold a loopback address.
+# because an Endpoints object may not hold a loopback address. The address to advertise, of which it then makes no use, is
+# given because the server looks for the default route otherwise, and ends where there is none.
 start_apiserver() {
     local help extra=() flags=(
         "--etcd-servers=$etcd_url"
         "--secure-port=$apiserver_port" --endpoint-reconciler-type=none
+        "--advertise-address=${node_address:-127.0.0.1}"
         "--tls-cert-file=$dir/pki/apiserver.crt" "--tls-private-key-file=$dir/pki/apiserver.key"
         "--client-ca-file=$dir/pki/ca.crt"
         --authorization-mode=RBAC
