@@ -21,7 +21,7 @@
 # Environment:
 #
 #   KUBEBUILDER_ASSETS     folder that holds kube-apiserver and etcd, in place of Debian's etcd and the
-#                          kube-apiserver that hack/kubernetes.sh builds
+#                          kube-apiserver that hack/kubernetes.sh builds; with kubectl there, that one too
 #   BERTH_APISERVER_FLAGS  more flags for kube-apiserver, separated by blanks
 #   BERTH_NODE_ADDRESS     the address by which nodes in network namespaces reach the API server: it listens on all
 #                          addresses then, has this one in its certificate, and expects a controller manager to make
@@ -189,9 +189,7 @@ find_binaries() {
 }
 
 find_kubectl() {
-    kubectl=$(command -v kubectl || true)
-    if [[ -x ${KUBEBUILDER_ASSETS:-}/kubectl ]]; then kubectl=$KUBEBUILDER_ASSETS/kubectl; fi
-    [[ -n $kubectl ]] || die "kubectl is not on PATH; hack/setup.sh installs it"
+    kubectl=$(type -P kubectl) || die 'kubectl is not on PATH; hack/setup.sh installs it'
 }
 
 # The API server's answer to GET PATH; fails unless it is a 200.
