@@ -101,6 +101,7 @@ run() {
         report_state >"$dir/$name.state" 2>&1 || true
         # What it took away is there again for the next one.
         apply "$dir/berth.yaml" || true
+        kubectl uncordon "${nodes[@]}" >/dev/null || true
     fi
 }
 
