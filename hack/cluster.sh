@@ -16,8 +16,9 @@
 #   import DIR ARCHIVE...      imports images into the containerd of each node
 #   restart-controllers DIR    the controller manager and the scheduler
 #
-# What DIR holds afterwards: control-plane/ (hack/control-plane.sh), env (KUBECONFIG, NODE_ADDRESS, APISERVER_PORT),
-# nodes/NODE/ with its file system and the logs containerd.log and kubelet.log.
+# What DIR holds afterwards: control-plane/ (hack/control-plane.sh), env (KUBECONFIG, NODE_ADDRESS, APISERVER_PORT, and
+# the Kubernetes that was chosen: KUBEBUILDER_ASSETS and PATH), nodes/NODE/ with its file system and the logs
+# containerd.log and kubelet.log.
 #
 # Nodes reach the API server at 198.18.77.1, on a bridge of this machine; their pods share a second bridge, as if it were
 # a VLAN. A node has a bridge `berth0` on that VLAN and an interface `eth2` for macvlan. The main plugins bridge,
@@ -26,7 +27,7 @@
 # Needs root, overlayfs, and Debian's containerd, runc, umoci and busybox-static (hack/setup.sh).
 #
 # Environment: KUBEBUILDER_ASSETS as in hack/control-plane.sh, if the folder holds kubelet, kube-controller-manager and
-# kube-scheduler too. Otherwise all are those that hack/kubernetes.sh builds.
+# kube-scheduler too. Otherwise all are those that hack/kubernetes.sh builds, and nothing is taken from the folder.
 
 set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
@@ -54,18 +55,45 @@ await() {
 
 find_programs() {
     need containerd runc ctr umoci busybox unshare nsenter ip openssl gcc
-    kubectl=$(type -P kubectl || true)
     if [[ -n ${KUBEBUILDER_ASSETS:-} && ! -x $KUBEBUILDER_ASSETS/kubelet ]]; then
         say "there is no kubelet in $KUBEBUILDER_ASSETS: taking all of Kubernetes from Debian's source"
+        PATH=${PATH#"$KUBEBUILDER_ASSETS":}
         unset KUBEBUILDER_ASSETS
     fi
     if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then assets=$KUBEBUILDER_ASSETS; else assets=$("$here/kubernetes.sh"); fi
-    if [[ -x $assets/kubectl ]]; then kubectl=$assets/kubectl; fi
-    [[ -n $kubectl ]] || die 'kubectl is not on PATH; hack/setup.sh installs it'
+    kubectl=$(type -P kubectl) || die 'kubectl is not on PATH; hack/setup.sh installs it'
     local program
     for program in kubelet kube-controller-manager kube-scheduler; do
         [[ -x $assets/$program ]] || die "there is no $program in $assets"
     done
+}
+
+# Says what a newer kubelet misses on this machine. Whoever knows better goes on.
+check_machine() {
+    local kubelet containerd
+    kubelet=$("$assets/kubelet" --version | sed -n 's/^Kubernetes v1\.\([0-9]*\)\..*/\1/p')
+    containerd=$(containerd --version | awk '{ sub("^v", "", $3); print $3 }')
+    if ((${kubelet:-0} >= 35)) && [[ $(stat --file-system --format=%T /sys/fs/cgroup) != cgroup2fs ]]; then
+        say "warning: this machine has cgroup v1, at which kubelet ends from 1.35 on, and this is 1.$kubelet: boot with" \
+            'systemd.unified_cgroup_hierarchy=1'
+    fi
+    if ((${kubelet:-0} >= 36)) && [[ $containerd == [01].* ]]; then
+        say "warning: this is containerd $containerd; Kubernetes 1.35 was the last to support containerd 1, and kubelet" \
+            "1.$kubelet may not run pods with it"
+    fi
+}
+
+# What a shell sources that uses the cluster: also which Kubernetes it runs, so that nothing starts another later on.
+write_env() {
+    printf 'export %s=%q\n' KUBECONFIG "$dir/control-plane/admin.kubeconfig" NODE_ADDRESS "$network.1" \
+        APISERVER_PORT "$APISERVER_PORT"
+    # shellcheck disable=SC2016  # for that shell
+    if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
+        printf 'export %s=%q\n' KUBEBUILDER_ASSETS "$KUBEBUILDER_ASSETS"
+        printf '%s\n' 'PATH=$KUBEBUILDER_ASSETS:${PATH#"$KUBEBUILDER_ASSETS":}'
+    else
+        printf '%s\n' 'PATH=${PATH#"${KUBEBUILDER_ASSETS:-}":}' 'unset KUBEBUILDER_ASSETS'
+    fi
 }
 
 # Processes of the machine
@@ -346,6 +374,7 @@ start() {
     local count=${1:-2} number name since=$SECONDS
     [[ $count =~ ^[1-9]$ ]] || die "the number of nodes is 1 to 9, not $count"
     find_programs
+    check_machine
     [[ ! -f $dir/env ]] || die "a cluster runs in $dir already"
     for name in "$bridge" "$vlan"; do
         if ip link show "$name" >/dev/null 2>&1; then
@@ -361,8 +390,7 @@ start() {
     # shellcheck source=/dev/null
     . "$dir/control-plane/env"
     APISERVER_PORT=${APISERVER_URL##*:}
-    printf 'export %s=%q\n' KUBECONFIG "$dir/control-plane/admin.kubeconfig" NODE_ADDRESS "$network.1" \
-        APISERVER_PORT "$APISERVER_PORT" >"$dir/env"
+    write_env >"$dir/env"
     start_controllers
     make_images
     for ((number = 1; number <= count; number++)); do

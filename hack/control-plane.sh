@@ -21,7 +21,7 @@
 # Environment:
 #
 #   KUBEBUILDER_ASSETS     folder that holds kube-apiserver and etcd, in place of Debian's etcd and the
-#                          kube-apiserver that hack/kubernetes.sh builds
+#                          kube-apiserver that hack/kubernetes.sh builds; with kubectl there, that one too
 #   BERTH_APISERVER_FLAGS  more flags for kube-apiserver, separated by blanks
 #   BERTH_NODE_ADDRESS     the address by which nodes in network namespaces reach the API server: it listens on all
 #                          addresses then, has this one in its certificate, and expects a controller manager to make
@@ -189,9 +189,7 @@ find_binaries() {
 }
 
 find_kubectl() {
-    kubectl=$(command -v kubectl || true)
-    if [[ -x ${KUBEBUILDER_ASSETS:-}/kubectl ]]; then kubectl=$KUBEBUILDER_ASSETS/kubectl; fi
-    [[ -n $kubectl ]] || die "kubectl is not on PATH; hack/setup.sh installs it"
+    kubectl=$(type -P kubectl) || die 'kubectl is not on PATH; hack/setup.sh installs it'
 }
 
 # The API server's answer to GET PATH; fails unless it is a 200.
@@ -249,11 +247,13 @@ start_etcd() {
 
 # The flags are those that 1.20 and 1.36 both have. The limits of requests in flight stay at their defaults (400 and
 # 200): two cores serve far fewer at once, and more would only lengthen the queue. The endpoint reconciler is off,
-# because an Endpoints object may not hold a loopback address.
+# because an Endpoints object may not hold a loopback address. The address to advertise, of which it then makes no use, is
+# given because the server looks for the default route otherwise, and ends where there is none.
 start_apiserver() {
     local help extra=() flags=(
         "--etcd-servers=$etcd_url"
         "--secure-port=$apiserver_port" --endpoint-reconciler-type=none
+        "--advertise-address=${node_address:-127.0.0.1}"
         "--tls-cert-file=$dir/pki/apiserver.crt" "--tls-private-key-file=$dir/pki/apiserver.key"
         "--client-ca-file=$dir/pki/ca.crt"
         --authorization-mode=RBAC

@@ -68,9 +68,7 @@ kubectl() { "$kubectl" --kubeconfig "$dir/control-plane/admin.kubeconfig" "$@"; 
 find_programs() {
     local folder
     need nsenter unshare ip ping base64
-    kubectl=$(type -P kubectl || true)
-    if [[ -x ${KUBEBUILDER_ASSETS:-}/kubectl ]]; then kubectl=$KUBEBUILDER_ASSETS/kubectl; fi
-    [[ -n $kubectl ]] || die 'kubectl is not on PATH; hack/setup.sh installs it'
+    kubectl=$(type -P kubectl) || die 'kubectl is not on PATH; hack/setup.sh installs it'
     for folder in /usr/lib/cni /opt/cni/bin; do
         if [[ -x $folder/bridge ]]; then main_plugins=$folder; fi
     done

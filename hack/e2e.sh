@@ -101,6 +101,7 @@ run() {
         report_state >"$dir/$name.state" 2>&1 || true
         # What it took away is there again for the next one.
         apply "$dir/berth.yaml" || true
+        kubectl uncordon "${nodes[@]}" >/dev/null || true
     fi
 }
 
@@ -110,9 +111,10 @@ if ((EUID != 0)); then
     if [[ -z $dir ]]; then
         "$here/setup.sh" --with-nodes
         if [[ -n $build ]]; then "$here/image.sh"; fi
-        "$here/kubernetes.sh" >/dev/null
+        [[ -x ${KUBEBUILDER_ASSETS:-}/kubelet ]] || "$here/kubernetes.sh" >/dev/null
     fi
-    exec sudo --preserve-env=KUBEBUILDER_ASSETS,XDG_CACHE_HOME,HOME,PATH "$0" --no-build "${arguments[@]}"
+    # Where sudoers say secure_path, PATH is not preserved by asking.
+    exec sudo --preserve-env=KUBEBUILDER_ASSETS,XDG_CACHE_HOME,HOME env "PATH=$PATH" "$0" --no-build "${arguments[@]}"
 fi
 if [[ -z $dir ]]; then
     "$here/setup.sh" --with-nodes

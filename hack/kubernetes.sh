@@ -133,7 +133,8 @@ clean_up() {
 }
 
 command -v apt-get >/dev/null ||
-    die "only Debian has the source package; set KUBEBUILDER_ASSETS to a folder with kube-apiserver and etcd"
+    die "only Debian has the source package; set KUBEBUILDER_ASSETS to a folder with kube-apiserver and etcd, and for" \
+        "nodes with kubelet, kube-controller-manager and kube-scheduler too"
 version=$(known_version)
 if [[ -n $version ]]; then finish_if_cached "$version"; fi
 

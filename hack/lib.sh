@@ -4,6 +4,13 @@
 # shellcheck disable=SC2034  # used by the scripts
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd -P)
 
+# What KUBEBUILDER_ASSETS holds comes before the machine's own programs, in whatever folder and by whomever it is called.
+if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
+    KUBEBUILDER_ASSETS=$(realpath -m -- "$KUBEBUILDER_ASSETS")
+    export KUBEBUILDER_ASSETS
+    PATH=$KUBEBUILDER_ASSETS:${PATH#"$KUBEBUILDER_ASSETS":}
+fi
+
 # Messages go to stderr, so that a script's standard output stays its result.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() {

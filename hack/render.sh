@@ -34,7 +34,7 @@ renderer() {
     built=$cache/render-$hash
     if [[ ! -x $built ]]; then
         [[ -x $go && -d $libraries/src/github.com/Masterminds/sprig && -d $libraries/src/sigs.k8s.io/yaml ]] ||
-            die 'Go 1.19 or its libraries are not installed; hack/setup.sh installs what is needed'
+            die 'Go 1.19 or its libraries are not installed; hack/setup.sh --with-nodes installs them'
         mkdir -p "$cache"
         rm -f "$cache"/render-*
         GOPATH=$libraries GO111MODULE=off GOFLAGS='' CGO_ENABLED=0 "$go" build -o "$built.$$" "$here"/render/*.go >&2

@@ -6,14 +6,16 @@
 #
 #   --check       install nothing; name what is missing and exit 1 when something is
 #   --with-nodes  also what hack/image.sh, hack/cluster.sh and hack/e2e.sh run: containerd, runc, umoci, a static busybox
-#                 and etcdctl, each only where the program is not there already
+#                 and etcdctl, each only where the program is not there already; and what the chart is rendered and
+#                 checked with, Go 1.19 and libraries of Debian 12
 #
 # Without apt-get it only checks.
 #
 # Environment:
 #
 #   KUBEBUILDER_ASSETS  folder that holds kube-apiserver and etcd: with it, what builds them from Debian's source
-#                       package is not needed. It must be set on any system but Debian 12.
+#                       package is not needed, for nodes only if it holds kubelet too. It must be set on any system but
+#                       Debian 12.
 
 set -euo pipefail
 # shellcheck source=hack/lib.sh
@@ -47,7 +49,7 @@ for argument; do
     esac
 done
 
-has_kubectl() { [[ -x ${KUBEBUILDER_ASSETS:-}/kubectl ]] || command -v kubectl >/dev/null; }
+has_kubectl() { type -P kubectl >/dev/null; }
 has_assets() { [[ -x ${KUBEBUILDER_ASSETS:-}/kube-apiserver && -x ${KUBEBUILDER_ASSETS:-}/etcd ]]; }
 has_node_assets() { [[ -z $with_nodes || -x ${KUBEBUILDER_ASSETS:-}/kubelet ]]; }
 is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
@@ -57,14 +59,16 @@ is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) =
 node_packages() {
     local program
     for program in containerd runc umoci; do type -P "$program" >/dev/null || echo "$program"; done
-    type -P etcdctl >/dev/null || [[ -x ${KUBEBUILDER_ASSETS:-}/etcdctl ]] || echo etcd-client
+    type -P etcdctl >/dev/null || echo etcd-client
     file --brief --dereference "$(type -P busybox || true)" 2>/dev/null | grep -q 'statically linked' || echo busybox-static
 }
 
 install_packages() {
     local package missing=()
-    if [[ -n $with_nodes ]]; then mapfile -t -O "${#packages[@]}" packages < <(node_packages); fi
-    packages+=("${chart_packages[@]}")
+    if [[ -n $with_nodes ]]; then
+        mapfile -t -O "${#packages[@]}" packages < <(node_packages)
+        packages+=("${chart_packages[@]}")
+    fi
     has_kubectl || packages+=(kubernetes-client)
     has_assets && has_node_assets || packages+=("${control_plane_packages[@]}")
     for package in "${packages[@]}"; do
@@ -104,13 +108,15 @@ check_without_apt() {
     for name in libcurl libssl libcrypto libnghttp2 libz libc; do
         [[ $(gcc -print-file-name="$name.a" 2>/dev/null) == /* ]] || missing+=("the archive $name.a")
     done
-    [[ -x /usr/lib/go-1.19/bin/go && -d /usr/share/gocode/src/github.com/Masterminds/sprig ]] ||
-        missing+=('Go 1.19 and the libraries of hack/render.sh, where Debian has them')
     [[ -x /usr/lib/cni/bridge || -x /opt/cni/bin/bridge ]] || missing+=('the CNI plugins, in /opt/cni/bin')
     if [[ -n $with_nodes ]]; then
         for name in containerd runc ctr umoci busybox etcdctl; do
             command -v "$name" >/dev/null || missing+=("the program $name")
         done
+        [[ -x /usr/lib/go-1.19/bin/go && -d /usr/share/gocode/src/github.com/Masterminds/sprig ]] ||
+            missing+=('Go 1.19 and the libraries of hack/render.sh, where Debian has them')
+        has_node_assets ||
+            missing+=('kubelet, kube-controller-manager and kube-scheduler: KUBEBUILDER_ASSETS must hold them too')
     fi
     has_kubectl || missing+=('the program kubectl')
     has_assets || missing+=('kube-apiserver and etcd: set KUBEBUILDER_ASSETS to a folder that holds them')
@@ -136,5 +142,7 @@ check_swift() {
 if [[ -n ${KUBEBUILDER_ASSETS:-} ]] && ! has_assets; then
     die "KUBEBUILDER_ASSETS: no kube-apiserver and etcd in $KUBEBUILDER_ASSETS"
 fi
+# hack/cluster.sh takes nothing from a folder that holds no kubelet.
+has_node_assets || PATH=${PATH#"${KUBEBUILDER_ASSETS:-}":}
 if command -v apt-get >/dev/null; then install_packages; else check_without_apt; fi
 check_swift

@@ -12,7 +12,8 @@
 #                                tests use it, and it goes on running. Without it, one is started in a temporary folder
 #                                and ended.
 #   BERTH_TEST_CONTROLLER_PLANE  the same for the tests of the controller, which sees all of its control plane
-#   KUBEBUILDER_ASSETS        folder that holds kube-apiserver and etcd, in place of Debian's
+#   KUBEBUILDER_ASSETS        folder that holds kube-apiserver and etcd, in place of Debian's; with kubelet,
+#                             kube-controller-manager and kube-scheduler there, the end-to-end scenarios run on it too
 #   BERTH_APISERVER_FLAGS     more flags for kube-apiserver
 #   CI                        when set, a test that needs a real API server fails where it would be skipped
 #

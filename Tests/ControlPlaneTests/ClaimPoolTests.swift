@@ -75,7 +75,7 @@ struct ClaimPoolTests {
             let patches: [JSON] = [
                 ["spec": ["attachment": ["containerID": "another"]]],
                 ["spec": ["attachment": ["containerID": .string(sandbox.containerID)], "machineID": "another"]],
-                ["spec": ["machineID": .string(bench.node.machineID), "state": "Cooling"]],
+                ["spec": ["machineID": .string(bench.node.machineID), "state": "Cooling", "attachment": .null]],
             ]
             for patch in patches {
                 try await bench.edit(added.addresses[0], patch)
@@ -108,8 +108,15 @@ struct ClaimPoolTests {
             let pool = try await bench.makePool(cooldown: "0s")
             let sandbox = try bench.node.newSandbox()
             let added = try await bench.add(sandbox, pool).checked()
-            let nonsense: JSON = ["spec": ["address": "192.0.2.1", "pool": "none"]]
-            try await bench.edit(added.addresses[0], nonsense)
+            let edits: [(rule: String, spec: JSON)] = [
+                ("the address of an allocation never changes", ["address": "192.0.2.1"]),
+                ("the pool of an allocation changes only when a cooling address is taken over", ["pool": "none"]),
+            ]
+            for edit in edits {
+                _ = try await isTaken(against: edit.rule) {
+                    try await bench.edit(added.addresses[0], ["spec": edit.spec])
+                }
+            }
             try await bench.del(sandbox, pool, previous: added)
             #expect(bench.node.journalEntries.isEmpty)
             #expect(try await bench.controlPlane.allocation(added.addresses[0]) == nil)

@@ -27,7 +27,7 @@ struct NodePolicyTests {
 
     @Test func `the table has writes that are allowed and denied, for every resource`() throws {
         let table = try PolicyTable()
-        for resource in ["ipallocations", "ippools", "leases", "ipclaims"] {
+        for resource in PolicyTable.policies.values {
             let writes = table.cases.filter { $0.resource == resource }
             #expect(writes.contains { $0.denied == nil } && writes.contains { $0.denied != nil }, "\(resource)")
             #expect(Set(writes.map(\.operation)).isSuperset(of: ["CREATE", "UPDATE", "DELETE"]), "\(resource)")
@@ -55,6 +55,12 @@ struct PolicyTable {
         /// Of a field that the custom resource may not have yet.
         let isOfUnknownField: Bool
     }
+
+    /// The policies of config/policy, and of which resource each is.
+    static let policies = [
+        "allocations": "ipallocations", "pools": "ippools", "leases": "leases", "claims": "ipclaims",
+        "blocks": "ipblocks",
+    ]
 
     let user: String
     let cases: [Write]
@@ -120,11 +126,12 @@ private struct PolicyRig {
             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: \(namespace)}
             subjects: [\(account), \(controller), \(plugin)]
             """)
-        for file in ["node_allocations", "node_pools", "node_leases", "node_claims", "node_blocks"] {
-            try await controlPlane.apply(renamed(try Files.text("\(Repository.root)/config/policy/\(file).yaml")))
+        for policy in PolicyTable.policies.keys {
+            let file = "\(Repository.root)/config/policy/node_\(policy).yaml"
+            try await controlPlane.apply(renamed(try Files.text(file)))
         }
         // The API server takes a moment to heed them: until each denies what it must.
-        for resource in ["ipallocations", "ippools", "leases", "ipclaims"] {
+        for resource in PolicyTable.policies.values {
             let write = try #require(table.cases.first { $0.resource == resource && $0.denied != nil && $0.old == nil })
             let deadline = ContinuousClock.now + .seconds(60)
             while try await attempt(write, ["--dry-run=server"]).succeeded {
@@ -135,7 +142,7 @@ private struct PolicyRig {
 
     func remove() async throws {
         for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
-            let names = ["allocations", "pools", "leases", "claims"].map { "\(namespace)-\($0)" }
+            let names = PolicyTable.policies.keys.map { "\(namespace)-\($0)" }
             try await controlPlane.kubectl(["delete", kind] + names)
         }
         try await controlPlane.kubectl(["delete", "clusterrolebinding,clusterrole", namespace])

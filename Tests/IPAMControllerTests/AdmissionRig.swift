@@ -180,3 +180,13 @@ struct AdmissionRig: Sendable {
         }
     }
 }
+
+extension ProcessOutcome {
+    /// Whether the webhook refused the write and said so, or a rule of the custom resource did: from Kubernetes 1.25 on the
+    /// API server asks the rules first, and not the webhook when one of them is broken.
+    func isRefused(saying message: String, orByRule rule: String?) -> Bool {
+        guard !succeeded else { return false }
+        if errorText.contains("denied the request: ") && errorText.contains(message) { return true }
+        return rule.map { errorText.contains("is invalid: ") && errorText.contains($0) } ?? false
+    }
+}

@@ -196,6 +196,22 @@ package struct ServiceAccount: Hashable, Sendable {
     package static let admin = ServiceAccount(namespace: "default", name: "berth-test-admin")
 }
 
+/// Makes an edit that a rule of the custom resources forbids. Servers before Kubernetes 1.25 do not know the rules and take
+/// it; newer ones answer 422 with the message of the rule.
+///
+/// - Returns: Whether it was taken.
+package func isTaken(
+    against rule: String, isolation: isolated (any Actor)? = #isolation, _ edit: () async throws -> Void
+) async throws -> Bool {
+    do {
+        try await edit()
+        return true
+    } catch let error as APIError {
+        guard let status = error.status, status.code == 422, status.message.contains(rule) else { throw error }
+        return false
+    }
+}
+
 extension Transport {
     /// Performs one request, once, and gives the object of the answer.
     @discardableResult

@@ -51,9 +51,9 @@ scenario_forty_at_once() {
     end_pods many
 }
 
-# As a StatefulSet does it: the next pod of the name starts as soon as the last one is gone.
+# As a StatefulSet does it, with a pod on each node: the next pod of the name starts as soon as the last one is gone.
 scenario_same_name() {
-    local round uids='' held=''
+    local round uids='' held='' places
     kubectl create -f - >/dev/null <<'YAML'
 apiVersion: apps/v1
 kind: StatefulSet
@@ -61,25 +61,32 @@ metadata: {name: same}
 spec:
   serviceName: same
   replicas: 2
-  podManagementPolicy: Parallel
   selector: {matchLabels: {app: same}}
   template:
     metadata: {labels: {app: same}}
     spec:
+      affinity:
+        podAntiAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution:
+          - {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: same}}}
       automountServiceAccountToken: false
       terminationGracePeriodSeconds: 0
       containers: [{name: main, image: 'localhost/busybox:1', imagePullPolicy: Never}]
 YAML
     for round in 1 2 3; do
-        await 90 "round $round" same_is_ready "$uids"
-        uids=$(same_uids)
-        [[ -n $held ]] || held=$(same_addresses)
-        [[ $(same_addresses) == "$held" ]] || { echo "other addresses in round $round: $(same_addresses)" && return 1; }
-        audit
+        same_round "round $round"
         kubectl delete pod same-0 same-1 --wait=false >/dev/null
     done
+    same_round 'round 4'
+    # They change places: same-0 comes first, finds its node cordoned, and takes the other; same-1 gets what is left.
+    places=$(same_nodes)
+    kubectl cordon "$(head -n 1 <<<"$places")" >/dev/null
+    kubectl delete pod same-0 same-1 --wait=false >/dev/null
+    await 90 'same-0 on the node of same-1' is_ready_on same-0 "$(tail -n 1 <<<"$places")"
+    kubectl uncordon "$(head -n 1 <<<"$places")" >/dev/null
+    same_round 'the exchange'
+    [[ $(same_nodes) == "$(tac <<<"$places")" ]] || { echo "no exchange: $(same_nodes)" && return 1; }
     # What stays goes with the ordinal, and then with the set.
-    await 90 'the last round' same_is_ready "$uids"
     kubectl scale statefulset same --replicas=1 >/dev/null
     await 60 'the end of same-1' none_kept same-1.
     [[ $(addresses same-0) == "$(head -n 2 <<<"$held")" ]]
@@ -88,7 +95,25 @@ YAML
     await 60 'the end of what was kept' none_kept same-
 }
 
+# same_round NAME: two other pods are ready, on two nodes, with the addresses of the first round.
+same_round() {
+    await 90 "$1" same_is_ready "$uids"
+    uids=$(same_uids)
+    [[ -n $held ]] || held=$(same_addresses)
+    [[ $(same_addresses) == "$held" ]] || { echo "other addresses in $1: $(same_addresses)" && return 1; }
+    [[ $(same_nodes | sort -u | wc -l) == 2 ]] || { echo "one node for both in $1: $(same_nodes)" && return 1; }
+    audit
+}
+
 same_addresses() { addresses same-0 && addresses same-1; }
+
+# same_nodes: that of same-0 and that of same-1.
+same_nodes() { kubectl get pods same-0 same-1 -o jsonpath='{range .items[*]}{.spec.nodeName}{"\n"}{end}'; }
+
+# is_ready_on POD NODE
+is_ready_on() {
+    [[ $(kubectl get pod "$1" -o jsonpath='{.spec.nodeName} {.status.conditions[?(@.type=="Ready")].status}') == "$2 True" ]]
+}
 
 # none_kept PREFIX: nothing is kept for claims whose names begin so.
 none_kept() {
