@@ -74,7 +74,7 @@ struct QuotaTests {
         try expectFailure(
             outcome, code: 101,
             says: [
-                "IPPool \"\(pool.name)\" gives a namespace 1 addresses (spec.namespaceQuota), and"
+                "IPPool \"\(pool.name)\" gives a namespace 1 address (spec.namespaceQuota), and"
                     + " \"\(identity.namespace)\" uses 1"
             ])
     }

@@ -31,13 +31,20 @@ import Testing
             releasedAt: nil)
     }
 
-    private func reason(_ finding: ClaimFinding, requested: [String] = []) throws -> SelectionReasoning {
+    /// - Parameter limited: Pools of which the namespace has its quota.
+    private func reason(
+        _ finding: ClaimFinding, requested: [String] = [], limited: Set<String> = []
+    ) throws -> SelectionReasoning {
         var generator = FixedGenerator()
-        let facts = SelectionFacts(node: "n1")
-        let pools = [
-            pool("a", IPPool.Spec(subnet: "10.0.0.0/30", strategy: .sequential)),
-            pool("b", IPPool.Spec(subnet: "10.0.1.0/30", strategy: .sequential)),
-        ]
+        let facts = SelectionFacts(pod: .init(namespace: "shop", name: "web-0"), node: "n1")
+        let used = IPPool.Status(namespacesAtQuota: [.init(namespace: "shop", used: 1)])
+        let pools = [("a", "10.0.0.0/30"), ("b", "10.0.1.0/30")].map { name, subnet in
+            pool(
+                name,
+                IPPool.Spec(
+                    subnet: subnet, strategy: .sequential, namespaceQuota: limited.contains(name) ? 1 : nil),
+                status: used)
+        }
         var taken: [IPAddress: AllocationState?] = [:]
         for spec in finding.kept { taken[spec.address] = spec.state }
         let input = SelectionReasoning.Input(
@@ -59,6 +66,18 @@ import Testing
 
                 """)
         #expect(reasoning.json["slots"]?.array?.first?["outcome"]?["result"] == "Kept")
+    }
+
+    @Test func `What is kept is given although the namespace has its quota, and nothing else is`() throws {
+        let finding = ClaimFinding(.named(annotation: "a"), key: key, claim: claim(), kept: [try kept("10.0.1.2")])
+        #expect(
+            try reason(finding, limited: ["b"]).slots[0].outcome
+                == .kept(try IPAddress(parsing: "10.0.1.2"), pool: "b", claim: key))
+        let other = try reason(
+            ClaimFinding(.named(annotation: "a"), key: key, claim: claim()), limited: ["a", "b"])
+        let text = #"gives a namespace 1 address (spec.namespaceQuota), and "shop" uses 1"#
+        #expect(other.slots[0].considered.map(\.reason) == [text, text])
+        #expect(other.refusal == #"IPv4: IPPool "a" \#(text); IPPool "b" \#(text)"#)
     }
 
     @Test func `What no pool of the interface gives is left alone`() throws {
