@@ -220,6 +220,7 @@ extension ValidatedPool {
         guard let namespace, let quota = namespaceQuota,
             let use = status?.namespacesAtQuota.first(where: { $0.namespace == namespace }), use.used >= quota
         else { return nil }
-        return "gives a namespace \(quota) addresses (spec.namespaceQuota), and \"\(namespace)\" uses \(use.used)"
+        let addresses = quota == 1 ? "1 address" : "\(quota) addresses"
+        return "gives a namespace \(addresses) (spec.namespaceQuota), and \"\(namespace)\" uses \(use.used)"
     }
 }
