@@ -18,10 +18,12 @@ extension CNIError {
             self.init(
                 code: CNIError.annotationRefused, message: "\(error)",
                 details: "correct the annotation; the container runtime tries again")
-        case .exhausted:
+        case .exhausted(let fills):
             self.init(
                 code: CNIError.exhausted, message: "\(error)",
-                details: "add a range or a pool, or remove pods; `kubectl get ipallocations` shows the holders")
+                details: fills.allSatisfy { $0.limit != nil }
+                    ? "end pods of the namespace, raise the pool's spec.namespaceQuota, or name another pool behind it"
+                    : "add a range or a pool, or remove pods; `kubectl get ipallocations` shows the holders")
         case .addressRefused:
             self.init(code: CNIError.addressRefused, message: "\(error)")
         case .notHeld:

@@ -61,7 +61,7 @@ struct BerthController: AsyncParsableCommand {
             election: cluster.election(), webhook: service.map { ($0, source) }, registry: registry, logger: logger)
         let server = ControllerServer(
             http.server, probes: ProbeEndpoint(metrics: registry) { controller.readiness(source) },
-            admission: AdmissionEndpoint { [admission = PoolAdmission(controller.view)] in admission.decide($0) },
+            admission: AdmissionEndpoint { [admission = controller.admission] in await admission.decide($0) },
             certificates: source, logger: logger)
         var services: [any Service] = [server, ControllerService(controller: controller)]
         if let folder = http.certificateDir {

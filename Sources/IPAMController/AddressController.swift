@@ -35,6 +35,8 @@ package final class AddressController: Sendable {
     }
 
     package let view: ClusterView
+    /// What the webhook answers, on every replica.
+    package let admission: PoolAdmission
     private let watch: ClusterWatch
     private let gate = LeaderGate()
     private let reclaim: ReclaimReconciler
@@ -75,6 +77,7 @@ package final class AddressController: Sendable {
         let timestamp = { @Sendable in Timestamp.rfc3339(secondsSince1970: wallTime() / 1_000_000) }
         let view = ClusterView()
         self.view = view
+        admission = PoolAdmission(view, client)
         let report = Self.report(logger, metrics)
         watch = ClusterWatch(
             view, on: watchConnection, agentNamespace: settings.agentNamespace, report: report)

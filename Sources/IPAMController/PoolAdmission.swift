@@ -2,16 +2,27 @@ package import ControllerHTTP
 import IPAMAPI
 import IPAMEngine
 import JSONText
+package import KubernetesClient
 import KubernetesCore
 import KubernetesRuntime
 
 /// Answers the API server about edits of pools, reservations, claims and blocks.
+///
+/// Everything is decided by what the stores know, except for one thing that refuses nobody: nobody watches namespaces,
+/// so that they are listed when a pool is written that selects by them.
 package struct PoolAdmission: Sendable {
+    /// The most time for a list of namespaces, of the few seconds that an answer may take.
+    private static let listTimeout: Duration = .seconds(1)
+
     private let view: ClusterView
+    private let client: AsyncClient
 
-    package init(_ view: ClusterView) { self.view = view }
+    package init(_ view: ClusterView, _ client: AsyncClient) {
+        self.view = view
+        self.client = client
+    }
 
-    package func decide(_ request: AdmissionRequest) -> AdmissionAnswer {
+    package func decide(_ request: AdmissionRequest) async -> AdmissionAnswer {
         let kinds = [ResourceType.ipPools, .ipReservations, .ipClaims, .ipBlocks].map(\.plural)
         guard request.resource.group == BerthAPI.group, kinds.contains(request.resource.resource),
             request.resource.subresource == nil
@@ -22,8 +33,26 @@ package struct PoolAdmission: Sendable {
         let old = request.operation == .create ? nil : request.oldObject
         let new = request.operation == .delete ? nil : request.object
         switch decision(request.resource.resource, old: old, new: new) {
-        case .allowed(let warnings): return .allowed(warnings: warnings)
+        case .allowed(let warnings):
+            guard request.resource.resource == ResourceType.ipPools.plural,
+                let selectors = PoolEdit.selectors(old: old, new: new), selectors.looksAtNamespaces
+            else { return .allowed(warnings: warnings) }
+            return .allowed(warnings: warnings + selectors.warnings(namespaces: await namespaces()))
         case .refused(let message): return .refused(request.operation == .delete ? .forbidden : .invalid, message)
+        }
+    }
+
+    /// From the API server's cache, metadata alone. None where they cannot be had in time, or one cannot be read.
+    private func namespaces() async -> [NamespaceTraits] {
+        let options = ListOptions(resourceVersion: "0", form: .metadata)
+        do {
+            let deadline = client.clock.now() + Self.listTimeout
+            return try await client.list(.namespaces, options: options, deadline: deadline).items.map {
+                let metadata = try ObjectMetadata(try JSONFields($0))
+                return NamespaceTraits(name: metadata.name, labels: metadata.labels)
+            }
+        } catch {
+            return []
         }
     }
 

@@ -48,6 +48,12 @@ package enum PoolEdit {
         }
     }
 
+    /// What an edit asks of those whom the pool serves; nil where it leaves the spec as it is, or makes no sense.
+    package static func selectors(old: JSON?, new: JSON?) -> PoolSelectors? {
+        guard let new, old?["spec"] != new["spec"] else { return nil }
+        return validated(new)?.selectors
+    }
+
     /// The status is the controller's to repair, and must not stand in the way of an edit.
     private static func decoded(_ json: JSON) throws(JSONDecodingError) -> IPPool {
         var json = json

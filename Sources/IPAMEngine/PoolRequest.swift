@@ -78,6 +78,8 @@ package struct PoolRequest: Hashable, Sendable {
     package var addresses: [IPAddress]
     /// What the pod adds to the result.
     package var routes: [Route]
+    /// Where it says so, for people: as ``PoolList/description``.
+    package var routesSource: String
     /// What the pod wants reserved addresses for.
     package var purpose: String?
 
@@ -99,7 +101,7 @@ package struct PoolRequest: Hashable, Sendable {
         if let list = try annotations.pools() { pools = .listed(list) }
         self.families = try annotations.families() ?? families
         addresses = try annotations.addresses()
-        routes = try annotations.routes()
+        (routes, routesSource) = try annotations.routes()
         purpose = try annotations.purpose()
     }
 }
@@ -112,9 +114,11 @@ private struct AnnotationReader {
         var text: String
         var isPod: Bool
 
-        func error(_ problem: String) -> SelectionError {
-            .annotation("annotation \(key): \(text.debugDescription) of the \(isPod ? "pod" : "namespace"): \(problem)")
+        var description: String {
+            "annotation \(key): \(text.debugDescription) of the \(isPod ? "pod" : "namespace")"
         }
+
+        func error(_ problem: String) -> SelectionError { .annotation("\(description): \(problem)") }
 
         /// The elements of a list that is joined by commas; empty ones are left out. A comma in brackets joins numbers of
         /// one pattern, as in `node[1-3,5]`.
@@ -201,8 +205,8 @@ private struct AnnotationReader {
         return found.text
     }
 
-    func routes() throws(SelectionError) -> [Route] {
-        guard let found = find(AnnotationKey.routes, isPodOnly: true) else { return [] }
+    func routes() throws(SelectionError) -> ([Route], String) {
+        guard let found = find(AnnotationKey.routes, isPodOnly: true) else { return ([], "") }
         do {
             let json = try JSON(parsing: Array(found.text.utf8))
             guard let elements = json.array else { throw found.error("it is no JSON list of routes") }
@@ -212,7 +216,7 @@ private struct AnnotationReader {
                 let spec = try IPPool.RouteSpec(try JSONFields(element, path: path))
                 routes.append(try Route(spec, field: path, subnet: nil))
             }
-            return routes
+            return (routes, found.description)
         } catch let error as SelectionError {
             throw error
         } catch {

@@ -85,7 +85,7 @@ extension PoolSelectors {
         if let podSelector {
             guard let pod = facts.pod else { return "is for pods (spec.podSelector), this is none" }
             if let unmet = podSelector.unmet(by: pod.marks.labels) {
-                return "is for pods with \(unmet) (spec.podSelector)"
+                return "is for pods with \(unmet) (spec.podSelector), not for \"\(pod.namespace)/\(pod.name)\""
             }
         }
         if !namespaces.isEmpty {

@@ -15,26 +15,34 @@ package struct NodeTraits: Hashable, Sendable {
     }
 }
 
+/// What of a Namespace pools may select by.
+package struct NamespaceTraits: Hashable, Sendable {
+    package var name: String
+    package var labels: [String: String]
+
+    package init(name: String, labels: [String: String] = [:]) {
+        self.name = name
+        self.labels = labels
+    }
+}
+
 extension PoolSelectors {
     /// The most warnings about patterns.
     private static let maximumWarnings = 5
+
+    /// Whether it matters which namespaces there are.
+    package var looksAtNamespaces: Bool { !namespaces.isEmpty || namespaceSelector != nil }
 
     /// By what of it no node is served, as the nodes are now. They may come: nobody is refused for this.
     ///
     /// - Parameter nodes: Every node there is. Of none nothing is said.
     package func warnings(nodes all: [NodeTraits]) -> [String] {
         guard !all.isEmpty else { return [] }
-        var warnings: [String] = []
-        for pattern in nodes where !all.contains(where: { pattern.matches($0.name) }) {
-            warnings.append("spec.nodes: \(pattern.text.debugDescription) matches no node at present")
-        }
+        var warnings = Self.unmatched(nodes, all.map(\.name), "spec.nodes", "node")
         for subnet in nodeSubnets where !all.contains(where: { $0.addresses.contains(where: subnet.contains) }) {
             warnings.append("spec.nodeSubnets: no node has an address in \(subnet) at present")
         }
-        if let nodeSelector, !all.contains(where: { nodeSelector.matches($0.labels) }) {
-            let count = all.count == 1 ? "the only node" : "none of \(all.count) nodes"
-            warnings.append("spec.nodeSelector: \(count) has such labels at present\(Self.hint(nodeSelector, all))")
-        }
+        warnings += Self.unmet(nodeSelector, all.map(\.labels), "spec.nodeSelector", "node")
         if warnings.isEmpty {
             let facts = all.map {
                 SelectionFacts(
@@ -44,16 +52,54 @@ extension PoolSelectors {
             return isServed
                 ? [] : ["spec: no node meets nodes, nodeSubnets and nodeSelector together at present: it serves nobody"]
         }
-        let rest = warnings.count - Self.maximumWarnings
-        return warnings.prefix(Self.maximumWarnings) + (rest > 0 ? ["more that matches no node: \(rest)"] : [])
+        return Self.bounded(warnings, "node")
     }
 
-    /// The first requirement that no node meets at all, which may be misspelt.
-    private static func hint(_ selector: LabelSelector, _ nodes: [NodeTraits]) -> String {
+    /// By what of it no namespace is served, as the namespaces are now.
+    ///
+    /// - Parameter namespaces: Every namespace there is. Of none nothing is said.
+    package func warnings(namespaces all: [NamespaceTraits]) -> [String] {
+        guard !all.isEmpty else { return [] }
+        let warnings =
+            Self.unmatched(namespaces, all.map(\.name), "spec.namespaces", "namespace")
+            + Self.unmet(namespaceSelector, all.map(\.labels), "spec.namespaceSelector", "namespace")
+        if warnings.isEmpty {
+            let isServed = all.contains { namespace in
+                (namespaces.isEmpty || namespaces.contains { $0.matches(namespace.name) })
+                    && namespaceSelector?.matches(namespace.labels) != false
+            }
+            let warning = "spec: no namespace meets namespaces and namespaceSelector together at present"
+            return isServed ? [] : ["\(warning): it serves nobody"]
+        }
+        return Self.bounded(warnings, "namespace")
+    }
+
+    private static func unmatched(
+        _ patterns: [NamePattern], _ names: [String], _ field: String, _ kind: String
+    ) -> [String] {
+        patterns.filter { pattern in !names.contains { pattern.matches($0) } }
+            .map { "\(field): \($0.text.debugDescription) matches no \(kind) at present" }
+    }
+
+    private static func unmet(
+        _ selector: LabelSelector?, _ all: [[String: String]], _ field: String, _ kind: String
+    ) -> [String] {
+        guard let selector, !all.contains(where: { selector.matches($0) }) else { return [] }
+        let count = all.count == 1 ? "the only \(kind)" : "none of \(all.count) \(kind)s"
+        return ["\(field): \(count) has such labels at present\(hint(selector, all, kind))"]
+    }
+
+    /// The first requirement that none meets at all, which may be misspelt.
+    private static func hint(_ selector: LabelSelector, _ all: [[String: String]], _ kind: String) -> String {
         for (key, value) in selector.matchLabels.sorted(by: { $0.key < $1.key })
-        where !nodes.contains(where: { $0.labels[key] == value }) {
-            return nodes.contains { $0.labels[key] != nil } ? ": \(key)=\(value)" : ": no node has the label \(key)"
+        where !all.contains(where: { $0[key] == value }) {
+            return all.contains { $0[key] != nil } ? ": \(key)=\(value)" : ": no \(kind) has the label \(key)"
         }
         return ""
+    }
+
+    private static func bounded(_ warnings: [String], _ kind: String) -> [String] {
+        let rest = warnings.count - maximumWarnings
+        return warnings.prefix(maximumWarnings) + (rest > 0 ? ["more that matches no \(kind): \(rest)"] : [])
     }
 }

@@ -29,6 +29,7 @@ extension Ledger {
         var purpose: String?
         /// What the pod adds to the result.
         var routes: [Route]
+        var routesSource: String
         /// Names from earlier ADDs: with a version where the attachment holds them, without one where a create may
         /// still be committed.
         var leftover: [JournalEntry.Record]
@@ -113,17 +114,20 @@ extension Ledger {
             chosen: chosen.plans, inline: Dictionary(uniqueKeysWithValues: ruled.map { ($0.name, $0) }),
             asked: request.addresses)
         let slots = try order.slots(choice.chosen, inline: choice.inline, asked: choice.asked)
-        try refuseUnreachable(request.routes, from: slots)
+        try refuseUnreachable(request.routes, of: request.routesSource, from: slots)
         return Situation(
             claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
             slots: slots, isCut: chosen.isCut, unverified: chosen.unverified, choice: choice, requested: requested,
-            purpose: request.purpose, routes: request.routes, leftover: remembered)
+            purpose: request.purpose, routes: request.routes, routesSource: request.routesSource,
+            leftover: remembered)
     }
 
-    private func refuseUnreachable(_ routes: [Route], from slots: [SlotPlan]) throws(LedgerError) {
+    private func refuseUnreachable(
+        _ routes: [Route], of source: String, from slots: [SlotPlan]
+    ) throws(LedgerError) {
         for route in routes where !slots.contains(where: { $0.canReach(route) }) {
             throw .annotation(
-                "annotation \(AnnotationKey.routes): no pool that may serve has \(route.gw.map { "\($0)" } ?? "the family")"
+                "\(source): no pool that may serve has \(route.gw.map { "\($0)" } ?? "the family")"
                     + " of the route to \(route.dst) in its subnet")
         }
     }
@@ -142,7 +146,7 @@ extension Ledger {
                 keepsAll: !situation.requested.isEmpty, isDryRun: isDryRun,
                 deadline: deadline)
             slots = try order.slots(sliced, inline: situation.choice.inline, asked: situation.choice.asked)
-            try refuseUnreachable(situation.routes, from: slots)
+            try refuseUnreachable(situation.routes, of: situation.routesSource, from: slots)
         }
         return try identity?.plans(slots, requested: situation.requested) ?? slots
     }

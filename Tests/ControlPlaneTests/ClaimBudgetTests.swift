@@ -62,6 +62,38 @@ struct ClaimBudgetTests {
         }
     }
 
+    @Test func `labels of the node cost one read of it, in a round of its own, and none while they are remembered`()
+        async throws
+    {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            let (name, node) = (pool.name, bench.node.name)
+            let labels: JSON = ["zone": .string(node)]
+            let object: JSON = [
+                "apiVersion": "v1", "kind": "Node", "metadata": ["name": .string(node), "labels": labels],
+            ]
+            _ = try await bench.controlPlane.withAdmin { client in
+                _ = try client.create(.nodes, name: node, object: object, deadline: .soon)
+                return try client.patch(
+                    .ipPools, name: name, patch: .merge(["spec": ["nodeSelector": ["matchLabels": labels]]]),
+                    deadline: .soon)
+            }
+            try await bench.controlPlane.compileNothing(into: name)
+            for later in [["get nodes"], []] {
+                bench.proxy.clearLog()
+                let sandbox = try bench.node.newSandbox(pod: try await bench.newPod())
+                try await bench.node.add(sandbox, bench.configuration([pool])).checked()
+                // A create may meet an address that is taken.
+                let reads = bench.proxy.log.verbs.filter { $0 != "create ipallocations" }
+                #expect(reads.prefix(3).sorted() == ["get ippools", "get namespaces", "get pods"])
+                #expect(Array(reads.dropFirst(3)) == later)
+            }
+            _ = try await bench.controlPlane.withAdmin {
+                try $0.delete(.nodes, name: node, preconditions: nil, deadline: .soon)
+            }
+        }
+    }
+
     @Test func `pools of an annotation that were not read cost one round more`() async throws {
         try await ClaimBench.run { bench in
             let (listed, other) = (try await bench.makePool(), try await bench.makePool())

@@ -74,8 +74,9 @@ struct QuotaTests {
         try expectFailure(
             outcome, code: 101,
             says: [
+                "name another pool behind it",
                 "IPPool \"\(pool.name)\" gives a namespace 1 address (spec.namespaceQuota), and"
-                    + " \"\(identity.namespace)\" uses 1"
+                    + " \"\(identity.namespace)\" uses 1",
             ])
     }
 }

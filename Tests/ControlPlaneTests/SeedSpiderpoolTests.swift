@@ -160,8 +160,18 @@ struct SeedSpiderpoolTests {
                     return try await add(rig, pod, on: node, configuration, interface: isInside ? "net1" : "eth0")
                 }
                 try await attempt(isInside: true).checked()
+                // What the pool wants, and who asks.
+                let asker =
+                    switch affinity {
+                    case .podSelector: "\(outside)/\(rig.subnets.name("out"))"
+                    case .namespaceSelector, .namespaces: outside
+                    case .nodes, .nodeSelector: stranger.name
+                    case .interfaces: "eth0"
+                    case .networks: "backup"
+                    }
                 try expectFailure(
-                    try await attempt(isInside: false), code: 100, says: ["\"\(pool)\"", "spec.\(affinity.rawValue)"])
+                    try await attempt(isInside: false), code: 100,
+                    says: ["\"\(pool)\"", "spec.\(affinity.rawValue)", "\"\(asker)\""])
             }
             #expect(try await rig.objects("\(LabelKey.pool)=\(pool)").count == 1)
         }

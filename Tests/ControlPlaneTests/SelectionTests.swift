@@ -93,7 +93,8 @@ struct SelectionTests {
             let pool = try await rig.makePool(hosts: 10...19)
             let pod = try await rig.makePod(annotations: [key: text])
             let failed = try await add(rig, pod, rig.node.configuration(pools: [pool]))
-            try expectFailure(failed, code: 107, says: [key])
+            // The value too.
+            try expectFailure(failed, code: 107, says: ["\(key): \(text.debugDescription) of the pod"])
             try await rig.expectNothingHeld()
         }
     }
@@ -314,6 +315,30 @@ struct SelectionTests {
             "create", "--dry-run=server", "--validate=false", "-o", "name", "-f", "\(Repository.root)/config/samples",
         ])
         #expect(created.split(separator: "\n").count >= 15, "\(created)")
+    }
+
+    @Test(arguments: [(0, "greater than or equal to 1"), (1, nil), (1_000_000_001, "less than or equal to 1000000000")])
+    func `the API server takes no quota that serves nobody`(quota: Int, refusal: String?) async throws {
+        let controlPlane = try await ControlPlane.ready()
+        let object: JSON = [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPPool", "metadata": ["name": "quota"],
+            "spec": ["subnet": "192.0.2.0/24", "namespaceQuota": .int(quota)],
+        ]
+        let message = try await controlPlane.withAdmin { client -> String? in
+            do throws(APIError) {
+                _ = try client.create(
+                    .ipPools, name: "quota", object: object, options: WriteOptions(dryRun: true), deadline: .soon)
+                return nil
+            } catch {
+                return "\(error)"
+            }
+        }
+        guard let refusal else {
+            #expect(message == nil)
+            return
+        }
+        #expect(message?.contains("spec.namespaceQuota") == true, "\(message ?? "it was taken")")
+        #expect(message?.contains(refusal) == true, "\(message ?? "it was taken")")
     }
 
     // MARK: Pools that take no claims

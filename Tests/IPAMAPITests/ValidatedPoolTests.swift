@@ -106,6 +106,12 @@ struct BadPool: CustomTestStringConvertible, Sendable {
             "\"1a\" is not a network: lower-case letters, digits and '-', a letter first, no '-' last, at most 63"),
         Self(
             .init(subnet: "10.0.0.0/24", cooldownSeconds: 86_401), "spec.cooldown", "\"24h0m1s\" is longer than 24h"),
+        Self(
+            .init(subnet: "10.0.0.0/24", namespaceQuota: 0), "spec.namespaceQuota",
+            "0 would serve nobody; leave it out, or use spec.disabled"),
+        Self(
+            .init(subnet: "10.0.0.0/24", namespaceQuota: -1), "spec.namespaceQuota",
+            "-1 would serve nobody; leave it out, or use spec.disabled"),
     ]
 }
 

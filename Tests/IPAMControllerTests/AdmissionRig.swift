@@ -39,12 +39,12 @@ struct AdmissionRig: Sendable {
         _ body: @Sendable @escaping (AdmissionRig) async throws -> Void
     ) async throws {
         let port = Observed<Int?>(nil)
-        let admission = PoolAdmission(running.controller.view)
+        let admission = running.controller.admission
         let local = ListenAddress(host: "127.0.0.1", port: 0)
         let server = ControllerServer(
             ControllerServer.Configuration(probes: local, webhook: local),
             probes: ProbeEndpoint(metrics: running.metrics) { [] },
-            admission: AdmissionEndpoint { admission.decide($0) }, certificates: source,
+            admission: AdmissionEndpoint { await admission.decide($0) }, certificates: source,
             logger: Logger(label: "server") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listener, number in
                 if listener == .webhook { port.update { $0 = number } }

@@ -1,5 +1,6 @@
 import ControllerHTTP
 import IPAMAPI
+import IPAMController
 import JSONText
 import KubernetesClient
 import KubernetesCore
@@ -105,6 +106,13 @@ extension ControllerTests {
                     let outcome = try await claim("refused", ["addresses": .array(addresses)])
                     #expect(!outcome.succeeded && outcome.errorText.contains(message), "\(outcome)")
                 }
+                // Outside of the pools that the claim names: the address, and each pool with what it has.
+                let outside: JSON = ["addresses": ["203.0.113.9"], "pools": [.string(pool)]]
+                let outcome = try await claim("outside", outside)
+                let message =
+                    "spec.addresses[0]: 203.0.113.9 cannot be kept: IPPool \"\(pool)\" (\(rig.subnets.subnet4))"
+                    + " does not contain it"
+                #expect(!outcome.succeeded && outcome.errorText.contains(message), "\(outcome)")
                 #expect(try await claim("allowed", ["addresses": [free]]).succeeded)
                 let automatic = try await claim(
                     "automatic", ["addresses": [.string(name)]], labels: [LabelKey.automatic: "true"])
@@ -164,6 +172,69 @@ extension ControllerTests {
                 let outcome = try await admission.kubectl(
                     ["create", "--dry-run=server", "--validate=false", "-f", "-"], stdin: block)
                 #expect(outcome.errorText.contains("spec.node: there is no node \"no-such\""), "\(outcome)")
+            }
+        }
+
+        @Test func `selectors that no namespace meets are taken with a warning`() async throws {
+            try await AdmissionRig.run { admission in
+                let rig = admission.rig
+                let team = rig.subnets.name("team")
+                try await rig.controlPlane.makeNamespace(team, labels: ["berth-test": team])
+                let name = rig.subnets.name("selecting")
+                rig.made.withLock { $0.pools.append(name) }
+                func warnings(_ members: JSON) async throws -> String {
+                    var spec = members
+                    spec["subnet"] = .string(rig.subnets.subnet4)
+                    let outcome = try await admission.apply(name, spec)
+                    #expect(outcome.succeeded, "\(outcome)")
+                    return outcome.errorText
+                }
+                let labels: JSON = ["matchLabels": ["berth-test": .string(team)]]
+                try await AdmissionRig.until("the namespace is known") {
+                    try await !warnings(["namespaces": [.string(team)], "namespaceSelector": labels])
+                        .contains("Warning")
+                }
+                for (members, warning) in [
+                    (["namespaces": ["no-such-*"]], "spec.namespaces: \"no-such-*\" matches no namespace at present"),
+                    (
+                        ["namespaceSelector": ["matchLabels": ["no-such": "label"]]],
+                        "has such labels at present: no namespace has the label no-such"
+                    ),
+                    (
+                        ["namespaces": ["default"], "namespaceSelector": labels],
+                        "no namespace meets namespaces and namespaceSelector together at present: it serves nobody"
+                    ),
+                ] as [(JSON, String)] {
+                    let found = try await warnings(members)
+                    #expect(found.contains("Warning: ") && found.contains(warning), "\(found)")
+                }
+            }
+        }
+
+        @Test func `a list of namespaces that fails refuses nothing and warns of nothing`() async throws {
+            try await ControllerRig.idle { rig in
+                try await rig.withController { running in
+                    let request = AdmissionRequest(
+                        uid: "1", operation: .create,
+                        kind: .init(group: BerthAPI.group, version: "v1alpha1", kind: "IPPool"),
+                        resource: .init(group: BerthAPI.group, version: "v1alpha1", resource: "ippools"),
+                        name: "selecting",
+                        object: [
+                            "metadata": ["name": "selecting"],
+                            "spec": ["subnet": .string(rig.subnets.subnet4), "namespaces": ["no-such"]],
+                        ])
+                    let warning = "spec.namespaces: \"no-such\" matches no namespace at present"
+                    #expect(await running.controller.admission.decide(request) == .allowed(warnings: [warning]))
+                    // The plugin may read one namespace and not list them; at port 1 nobody answers.
+                    let forbidden = try await rig.controlPlane.configuration(as: .plugin)
+                    var unreachable = forbidden
+                    unreachable.server = ServerAddress(host: "127.0.0.1", port: 1)
+                    for configuration in [forbidden, unreachable] {
+                        let client = AsyncClient(try AsyncConnection(configuration))
+                        let admission = PoolAdmission(running.controller.view, client)
+                        #expect(await admission.decide(request) == .allowed())
+                    }
+                }
             }
         }
 

@@ -234,7 +234,10 @@ extension ControllerTests {
                 }
                 let condition = try #require(taken.status.conditions.first)
                 #expect(condition.reason == "AddressTaken")
-                #expect(condition.message.contains(pod.uid) && condition.message.contains(claim.name))
+                // Both sides: the address and who wants it, and who has it.
+                let wish = "\(name), which claim \"default/\(claim.name)\" asks for, is taken: "
+                #expect(condition.message.hasPrefix(wish), "\(condition.message)")
+                #expect(condition.message.contains("pod default/\(pod.name) (UID \(pod.uid))"), "\(condition.message)")
                 #expect(rig.ledger.state(name) == "Bound")
                 try await rig.controlPlane.delete(pod)
                 try await rig.ledger.waitForState(name, "Held")
@@ -255,6 +258,31 @@ extension ControllerTests {
                     $0.status.conditions.first?.status == .false
                 }
                 #expect(refused.status.conditions.first?.message.contains(address) == true)
+            }
+        }
+
+        @Test func `a claim for an address outside of its pools says what it wants and what each pool has`()
+            async throws
+        {
+            try await ControllerRig.run { rig in
+                let range = "\(rig.subnets.address4(10))-\(rig.subnets.address4(19))"
+                let pool = try await rig.makePool("pool", ["ranges": [.string(range)]])
+                for (index, (wish, reason)) in [
+                    ("203.0.113.9", "does not contain it"),
+                    (
+                        rig.subnets.address4(20),
+                        "does not allow it (ranges, exclude, or a network, broadcast, multicast or loopback address)"
+                    ),
+                ].enumerated() {
+                    let claim = try await rig.makeClaim(
+                        "vip-\(index)", ["addresses": [.string(wish)], "pools": [.string(pool)]])
+                    let refused = try await rig.waitForClaim(claim, "not Ready") {
+                        $0.status.conditions.first?.reason == "NotInPool"
+                    }
+                    #expect(
+                        refused.status.conditions.first?.message
+                            == "\(wish) cannot be kept: IPPool \"\(pool)\" (\(rig.subnets.subnet4)) \(reason)")
+                }
             }
         }
     }

@@ -222,6 +222,42 @@ extension ControllerTests {
             }
         }
 
+        @Test func `a pool that is drained names who is left in it, and says when nobody is`() async throws {
+            try await ControllerRig.run { rig in
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let pod = try await rig.makePod("web-0", on: node)
+                let name = try await rig.enter(10, pool: pool, node: node, pod: pod)
+                let other = try await rig.enter(11, pool: pool, node: node, origin: .manual)
+                try await rig.ledger.waitForPool(pool, "serves") {
+                    condition($0, "Ready")?["status"] == "True" && condition($0, "Drained") == nil
+                }
+                try await rig.patch(.ipPools, pool, ["spec": ["draining": true]])
+                let first = "\(name) (default/\(pod.name) on \(node))"
+                let second = "\(other) (entered by hand on \(node))"
+                try await rig.ledger.waitForPool(pool, "names both") { object in
+                    condition(object, "Ready")?["reason"] == "Draining"
+                        && condition(object, "Drained")?["status"] == "False"
+                        && condition(object, "Drained")?["reason"] == "HoldersLeft"
+                        && condition(object, "Drained")?["message"]?.string
+                            == "2 holders are left: \(first), \(second)"
+                }
+                try await rig.controlPlane.kubectl(["delete", "ipa", other])
+                try await rig.ledger.waitForPool(pool, "names the other one") { object in
+                    condition(object, "Drained")?["message"]?.string == "1 holder is left: \(first)"
+                }
+                try await rig.controlPlane.delete(pod)
+                try await rig.ledger.waitForPool(pool, "is drained") { object in
+                    condition(object, "Drained")?["status"] == "True"
+                        && condition(object, "Drained")?["reason"] == "Empty"
+                }
+                #expect(rig.ledger.allocations.value[name] == nil)
+                try await rig.patch(.ipPools, pool, ["spec": ["draining": false]])
+                try await rig.ledger.waitForPool(pool, "serves again") {
+                    condition($0, "Ready")?["status"] == "True" && condition($0, "Drained") == nil
+                }
+            }
+        }
+
         @Test func `C20 K14: metrics agree with kubectl, which shows who holds each address`() async throws {
             try await ControllerRig.idle { rig in
                 try await rig.withController { running in
@@ -229,7 +265,7 @@ extension ControllerTests {
                     let pod = try await rig.makePod("web-0", on: node)
                     let name = try await rig.enter(10, pool: pool, node: node, pod: pod)
                     try await rig.enter(11, pool: pool, node: node, state: .cooling, cooldown: 3600)
-                    try await rig.enter(12, pool: pool, node: node, state: .held)
+                    try await rig.enter(12, pool: pool, node: node, origin: .manual, state: .held)
                     try await rig.ledger.waitForPool(pool, "is counted") {
                         $0["status"]?["held"]?.int == 1 && $0["status"]?["cooling"]?.int == 1
                             && $0["status"]?["allocated"]?.int == 1

@@ -135,11 +135,11 @@ extension ControllerTests {
             }
         }
 
-        @Test func `what was entered by hand, is held for a claim, or is a static pod's stays`() async throws {
+        @Test func `what was entered by hand, or is a static pod's or a container's, stays`() async throws {
             try await ControllerRig.run { rig in
                 let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
                 let manual = try await rig.enter(10, pool: pool, node: node, origin: .manual)
-                let held = try await rig.enter(11, pool: pool, node: node, state: .held)
+                let held = try await rig.enter(11, pool: pool, node: node, origin: .manual, state: .held)
                 let mirror = try await rig.makePod("static", on: node, configHash: "0123456789abcdef0123456789abcdef")
                 let own = try await rig.enter(
                     12, pool: pool, node: node, pod: mirror, podUID: "0123456789abcdef0123456789abcdef",

@@ -65,6 +65,47 @@ extension ControllerTests {
         }
 
         @Test
+        func `a namespace that is at its quota gets nothing more, but of the pool behind, and others do`()
+            async throws
+        {
+            try await Self.run { rig, node in
+                let range = "\(rig.subnets.address4(10))-\(rig.subnets.address4(19))"
+                let pool = try await Self.makePool(rig, ["namespaceQuota": 1, "ranges": [.string(range)]])
+                let behind = rig.subnets.address4(20)
+                let backup = try await rig.makePool("backup", ["ranges": [.string(behind)]])
+                let (alone, both) = (
+                    node.configuration(pools: [pool]), node.configuration(pools: [pool, backup])
+                )
+                let first = try node.newSandbox(pod: try await rig.makePod("web-0", on: node.name))
+                let own = try Self.name(try await node.add(first, alone).checked())
+                try await rig.ledger.waitForPool(pool, "has counted") {
+                    $0["status"]?["namespacesAtQuota"] == [["namespace": "default", "used": 1]]
+                }
+                let next = try node.newSandbox(pod: try await rig.makePod("web-1", on: node.name))
+                let refused = try await node.add(next, alone)
+                #expect(refused.failure?.code == 101, "\(refused)")
+                let reason =
+                    "IPPool \"\(pool)\" gives a namespace 1 address (spec.namespaceQuota), and \"default\" uses 1"
+                #expect(refused.failure?.message.contains(reason) == true, "\(refused)")
+                #expect(try await Self.name(try node.add(next, both).checked()) == behind)
+                // Who has an address keeps it, and another namespace gets its first.
+                #expect(try await Self.name(try node.add(first, both).checked()) == own)
+                let team = rig.subnets.name("team")
+                try await rig.controlPlane.makeNamespace(team)
+                let stranger = try await rig.controlPlane.makePod("web-0", namespace: team, node: node.name)
+                rig.made.withLock { $0.pods.append(stranger) }
+                try await node.add(try node.newSandbox(pod: stranger), alone).checked()
+                // What comes back counts no more.
+                try await node.delAgain(first, alone).checked()
+                try await rig.ledger.waitForPool(pool, "has counted again") {
+                    $0["status"]?["namespacesAtQuota"] == [["namespace": .string(team), "used": 1]]
+                }
+                let last = try node.newSandbox(pod: try await rig.makePod("web-2", on: node.name))
+                try await node.add(last, alone).checked()
+            }
+        }
+
+        @Test
         func `S26: a namespace that is deleted gives its addresses back, and its namesakes elsewhere keep theirs`()
             async throws
         {

@@ -300,6 +300,23 @@ import Testing
 }
 
 @Suite struct PoolSelectorsTests {
+    @Test func `a mismatch names what the pool wants and who asks`() throws {
+        func mismatch(_ selection: IPPool.Selection) throws -> String? {
+            try PoolSelectors(selection).mismatch(Self.facts)
+        }
+        #expect(
+            try mismatch(.init(podSelector: .init(matchLabels: ["tier": "db"])))
+                == #"is for pods with tier=db (spec.podSelector), not for "shop/web""#)
+        #expect(
+            try mismatch(.init(namespaceSelector: .init(matchLabels: ["team": "b"])))
+                == #"is for namespaces with team=b (spec.namespaceSelector), not for "shop""#)
+        #expect(
+            try mismatch(.init(namespaces: ["bank"])) == #"is for namespaces bank (spec.namespaces), not for "shop""#)
+        #expect(
+            try mismatch(.init(nodeSelector: .init(matchLabels: ["zone": "z2"])))
+                == #"is for nodes with zone=z2 (spec.nodeSelector), not for "rack1-n2""#)
+    }
+
     private static let facts: SelectionFacts = {
         var facts = SelectionFacts(
             pod: .init(namespace: "shop", name: "web", marks: .init(labels: ["tier": "web"])),

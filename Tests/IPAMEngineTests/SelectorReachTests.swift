@@ -60,6 +60,50 @@ import Testing
         #expect(try warnings(selection, []).isEmpty)
     }
 
+    @Test(
+        arguments: [
+            (.init(), []), (.init(namespaces: ["team-*"]), []), (.init(nodes: ["no-such"]), []),
+            (.init(namespaceSelector: LabelSelector(matchLabels: ["team": "a"])), []),
+            (.init(namespaceSelector: LabelSelector()), []),
+            (
+                .init(namespaces: ["team-a", "taem-*"]),
+                ["spec.namespaces: \"taem-*\" matches no namespace at present"]
+            ),
+            (
+                .init(namespaceSelector: LabelSelector(matchLabels: ["team": "c"])),
+                ["spec.namespaceSelector: none of 2 namespaces has such labels at present: team=c"]
+            ),
+            (
+                .init(namespaceSelector: LabelSelector(matchLabels: ["taem": "a"])),
+                [
+                    "spec.namespaceSelector: none of 2 namespaces has such labels at present: no namespace has the"
+                        + " label taem"
+                ]
+            ),
+            (
+                .init(namespaceSelector: LabelSelector(matchLabels: ["team": "a"]), namespaces: ["team-b"]),
+                ["spec: no namespace meets namespaces and namespaceSelector together at present: it serves nobody"]
+            ),
+        ] as [(IPPool.Selection, [String])])
+    func `what no namespace meets is named`(selection: IPPool.Selection, expected: [String]) throws {
+        let selectors = try PoolSelectors(selection)
+        let namespaces = ["a", "b"].map { NamespaceTraits(name: "team-\($0)", labels: ["team": $0]) }
+        #expect(selectors.warnings(namespaces: namespaces) == expected)
+        #expect(selectors.looksAtNamespaces || expected.isEmpty)
+        // Nobody knows the namespaces.
+        #expect(selectors.warnings(namespaces: []).isEmpty)
+    }
+
+    @Test func `only an edit of the spec asks for the namespaces`() throws {
+        let plain = try poolObject(spec: #"{"subnet": "10.0.0.0/24"}"#)
+        let selecting = try poolObject(spec: #"{"subnet": "10.0.0.0/24", "namespaces": ["shop"]}"#)
+        #expect(PoolEdit.selectors(old: plain, new: selecting)?.looksAtNamespaces == true)
+        #expect(PoolEdit.selectors(old: nil, new: plain)?.looksAtNamespaces == false)
+        #expect(PoolEdit.selectors(old: selecting, new: selecting) == nil)
+        #expect(PoolEdit.selectors(old: selecting, new: nil) == nil)
+        #expect(PoolEdit.selectors(old: nil, new: try poolObject(spec: "{}")) == nil)
+    }
+
     @Test func `many patterns make few warnings, and an edit of the pool is allowed all the same`() throws {
         let patterns = (0..<9).map { "rack\($0)-*" }
         let found = try warnings(.init(nodes: patterns), nodes())

@@ -9,13 +9,14 @@ extension ControlPlane {
 
     /// The networks that Multus attaches pods to, installed once for all tests.
     package static let networkAttachmentDefinitions = Task {
+        try await ControlPlane.ready().installNetworkAttachmentDefinitions()
+    }
+
+    package func installNetworkAttachmentDefinitions() async throws {
         let (plural, group) = ("network-attachment-definitions", IPAMClaim.group)
-        let controlPlane = try await ControlPlane.ready()
-        try await controlPlane.apply(
-            controlPlane.definition(group: group, version: "v1", plural: plural, kind: "NetworkAttachmentDefinition"))
-        try await controlPlane.kubectl([
-            "wait", "--for=condition=Established", "--timeout=60s", "crd/\(plural).\(group)",
-        ])
+        try await apply(
+            definition(group: group, version: "v1", plural: plural, kind: "NetworkAttachmentDefinition"))
+        try await kubectl(["wait", "--for=condition=Established", "--timeout=60s", "crd/\(plural).\(group)"])
     }
 
     /// Lets the API server serve IPAMClaims, as strict about their status as the original is.
