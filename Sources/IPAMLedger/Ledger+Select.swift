@@ -15,9 +15,6 @@ extension Ledger {
         var unverified: PoolMemory?
     }
 
-    /// How long labels of the node are good for that this node read before.
-    private static var labelMemory: Duration { .seconds(60) }
-
     /// The slots of the pools that are selected; nil where the configuration's own ranges serve.
     ///
     /// - Flow: where outlines of all pools are known, those that may serve are read whole, unless they were already, and
@@ -123,45 +120,27 @@ extension Ledger {
         _ facts: inout SelectionFacts, for selectors: [PoolSelectors], deadline: Moment
     ) throws(LedgerError) {
         if selectors.contains(where: { !$0.nodeSubnets.isEmpty }) { facts.nodeAddresses = nodeAddresses() }
-        if facts.nodeLabels == nil, selectors.contains(where: { $0.nodeSelector != nil }) {
-            facts.nodeLabels = rememberedLabels
+        let wantsLabels = selectors.contains { $0.nodeSelector != nil }
+        if wantsLabels {
+            facts.nodeLabels = facts.nodeLabels ?? rememberedLabels
+            noteLabelsWanted()
         }
-        let needsNode = facts.nodeLabels == nil && selectors.contains { $0.nodeSelector != nil }
+        let needsNode = wantsLabels && facts.nodeLabels == nil
         let namespace = facts.namespace == nil ? facts.pod?.namespace : nil
         let needsNamespace = namespace != nil && selectors.contains { $0.namespaceSelector != nil }
         var requests: [APIRequest] = []
-        if needsNode { requests.append(.get(.nodes, name: node, metadataOnly: true)) }
+        if needsNode { requests.append(labelRequest) }
         if needsNamespace, let namespace {
             requests.append(.get(.namespaces, name: namespace, metadataOnly: true))
         }
         guard !requests.isEmpty else { return }
         var answers = ask(requests, deadline: deadline)[...]
         if needsNode, let found = try answers.removeFirst().unlessNotFound() {
-            let labels = SelectionFacts.Marks(try? ObjectMetadata(try JSONFields(found))).labels
-            facts.nodeLabels = labels
-            remember(labels)
+            facts.nodeLabels = learnLabels(found)
         }
         if needsNamespace, let found = try answers.removeFirst().unlessNotFound() {
             facts.namespace = SelectionFacts.Marks(try? ObjectMetadata(try JSONFields(found)))
         }
-    }
-
-    // MARK: Memory of the node's labels
-
-    private var labelKey: String { "node-\(node)" }
-
-    var rememberedLabels: [String: String]? {
-        guard let record = journal.scanRecord(pool: labelKey), let at = record["at"]?.int,
-            transport.now() - Moment(nanoseconds: Int64(at)) < Self.labelMemory,
-            let fields = try? JSONFields(record)
-        else { return nil }
-        return try? fields.stringMap("labels")
-    }
-
-    private func remember(_ labels: [String: String]) {
-        var json: JSON = [:]
-        for (key, value) in labels.sorted(by: { $0.key < $1.key }) { json[key] = .string(value) }
-        journal.writeScanRecord(["at": .int(transport.now().nanoseconds), "labels": json], pool: labelKey)
     }
 }
 

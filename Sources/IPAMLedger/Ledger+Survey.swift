@@ -47,7 +47,7 @@ extension Ledger {
     /// Reads, in one round trip, the pod, its namespace, the pools, and the names that an earlier ADD may have created.
     ///
     /// One more is made only where an annotation names pools that were not read, a range needs its pool made, or a pool
-    /// selects by labels of the node that were not read a moment ago.
+    /// selects by labels of the node and none did in the last hour.
     ///
     /// - Parameter purpose: What a claim says of it; what the pod says counts before it.
     func survey(
@@ -59,8 +59,9 @@ extension Ledger {
             node: node, interface: order.attachment.interface, network: order.attachment.networkName,
             master: order.master, isRehearsal: isDryRun)
         let query = query(order, leftover: leftover, facts)
+        let readsLabels = readsLabelsFirst
         let requests =
-            podRequests(order) + query.requests
+            podRequests(order) + query.requests + (readsLabels ? [labelRequest] : [])
             + inline.map { APIRequest.get(.ipPools, name: $0.poolName) }
             + leftover.map { APIRequest.get(.ipAllocations, name: $0.name) }
         let askedAt = transport.now()
@@ -89,6 +90,8 @@ extension Ledger {
         }
         var shelf = PoolShelf()
         try shelf.add(query) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
+        // Whoever needs them and has none asks again, and says what is wrong.
+        if readsLabels, let found = try? answers.removeFirst().get() { facts.nodeLabels = renewLabels(found) }
         var ranges: [IPPool] = []
         for definition in inline {
             let found = try answers.removeFirst().unlessNotFound()

@@ -385,4 +385,14 @@ extension TestNode {
     }
 
     func entryPath(_ sandbox: TestSandbox) -> String { "\(journal)/entries/\(sandbox.attachment().digest)" }
+
+    /// Makes what the node remembers of its labels older.
+    func ageLabels(seconds: Int) throws {
+        let path = "\(journal)/pools/node-\(name)"
+        var record = try JSON(parsing: try Files.read(path))
+        for member in ["at", "wantedAt"] {
+            record[member] = record[member]?.int.map { .int($0 - seconds * 1_000_000_000) }
+        }
+        try Files.write(path, String(decoding: record.serialized(), as: UTF8.self))
+    }
 }
