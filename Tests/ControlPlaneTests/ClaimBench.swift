@@ -200,16 +200,20 @@ struct ClaimBench: Sendable {
             address: try IPAddress(parsing: address), network: "", node: "elsewhere", machineID: "another",
             attachment: state == .bound ? holder : nil, pod: nil, claim: nil, cooldownSeconds: cooldown,
             claimedAt: nil, releasedAt: nil)
-        return try await controlPlane.withAdmin { client in
-            let entered = try IPAllocation(
-                client.create(.ipAllocations, name: spec.objectName, object: spec.newObject(), deadline: .soon))
-            // Answered when the server's cache has it too.
-            let options = ListOptions(
-                labelSelector: "\(LabelKey.pool)=\(pool.name)", resourceVersion: entered.metadata.resourceVersion,
-                form: .metadata)
-            _ = try client.list(.ipAllocations, options: options, deadline: .soon)
-            return entered
+        let entered = try await controlPlane.withAdmin {
+            try IPAllocation(
+                $0.create(.ipAllocations, name: spec.objectName, object: spec.newObject(), deadline: .soon))
         }
+        try await waitForCache(of: entered)
+        return entered
+    }
+
+    /// Waits until the server's cache has this version of an allocation.
+    func waitForCache(of allocation: IPAllocation) async throws {
+        let options = ListOptions(
+            labelSelector: "\(LabelKey.pool)=\(allocation.spec.pool)",
+            resourceVersion: allocation.metadata.resourceVersion, form: .metadata)
+        _ = try await controlPlane.withAdmin { try $0.list(.ipAllocations, options: options, deadline: .soon) }
     }
 
     /// Deletes the allocation of an address, as the controller does at the end of its cooldown.

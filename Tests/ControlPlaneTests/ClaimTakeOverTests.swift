@@ -122,6 +122,10 @@ struct ClaimTakeOverTests {
             try await bench.delUntilDone(old, pool)
             #expect(try await bench.holders(pool).isEmpty)
             #expect(bench.node.pendingReleases.isEmpty)
+            if cools {
+                try await bench.waitForCache(
+                    of: try #require(try await bench.controlPlane.allocation(pool.addresses[0])))
+            }
 
             try await bench.withNode { other in
                 let new = try other.newSandbox()
