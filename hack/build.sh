@@ -62,6 +62,8 @@ if [[ $root != "$fixed_root" ]]; then
     say "not reproducible in another folder: the checkout cannot be mounted on $fixed_root for this process:" \
         "${failure:-it is not seen there}"
     scratch=.build/static
+    # So that nobody takes what lies in dist/ for an earlier build.
+    rm -rf .build/reproducible
 else
     scratch=.build/reproducible
 fi

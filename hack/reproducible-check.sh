@@ -5,7 +5,7 @@
 #
 #   PRODUCT  what hack/build.sh has made, from the checkout as it is now; by default berth
 #
-# Where the checkout cannot be mounted (hack/build.sh --help), it says so and compares nothing.
+# Where the checkout cannot be mounted (hack/build.sh --help), or is none of Git's, it says so and compares nothing.
 
 set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
@@ -22,6 +22,10 @@ cd "$root"
 need git cmp sha256sum
 if [[ ! -d .build/reproducible ]]; then
     say 'hack/build.sh could not build reproducibly here: nothing is compared'
+    exit
+fi
+if ! git rev-parse --git-dir >/dev/null 2>&1; then
+    say 'this is no Git checkout, which tells what belongs to the source: nothing is compared'
     exit
 fi
 for product in "${products[@]}"; do

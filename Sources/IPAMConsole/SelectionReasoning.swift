@@ -143,9 +143,7 @@ package struct SelectionReasoning: Hashable, Sendable {
         let (groups, problem) = groups(input, using: &generator)
         guard problem == nil else { return [] }
         return groups.filter { $0.exact == nil }.flatMap { group in
-            SlotPlan(
-                usable: group.candidates.filter { $0.exclusion == nil }.compactMap(\.pool), closed: []
-            ).pools + group.candidates.filter(\.isAtQuota).compactMap(\.pool)
+            SlotPlan(usable: group.candidates.filter(\.mayServe).compactMap(\.pool), closed: []).pools
         }
     }
 
@@ -181,6 +179,9 @@ package struct SelectionReasoning: Hashable, Sendable {
         var isAtQuota = false
         var share: NodeShare?
 
+        /// It gives something, be it only what is kept.
+        var mayServe: Bool { exclusion == nil || isAtQuota }
+
         /// What the node may use of it, in order.
         var alternatives: [ValidatedPool] {
             share.map { $0.isUsable ? $0.own : $0.own + $0.more } ?? pool.map { [$0] } ?? []
@@ -201,7 +202,7 @@ package struct SelectionReasoning: Hashable, Sendable {
         var groups: [Group]
         var problem: SelectionError?
         if case .inline(let elements) = input.request.pools {
-            groups = Self.groups(elements, input.pools)
+            groups = Self.groups(elements, input)
         } else {
             let selection = PoolSelection(
                 input.request.list, input.request, pools: input.pools.mapValues(\.validated), facts: input.facts)
@@ -211,8 +212,7 @@ package struct SelectionReasoning: Hashable, Sendable {
         for group in groups.indices {
             for index in groups[group].candidates.indices {
                 let candidate = groups[group].candidates[index]
-                guard candidate.exclusion == nil || candidate.isAtQuota, let pool = candidate.pool,
-                    pool.nodeBlocks != nil,
+                guard candidate.mayServe, let pool = candidate.pool, pool.nodeBlocks != nil,
                     !input.facts.node.isEmpty
                 else { continue }
                 groups[group].candidates[index].share = NodeShare(
@@ -220,7 +220,7 @@ package struct SelectionReasoning: Hashable, Sendable {
                     taken: input.taken[pool.network] ?? [:], using: &generator)
             }
         }
-        return (groups + Self.groups(input.staticAddresses, input.pools), problem)
+        return (groups + Self.groups(input.staticAddresses, input), problem)
     }
 
     private static func groups(_ selection: PoolSelection) -> [Group] {
@@ -236,31 +236,33 @@ package struct SelectionReasoning: Hashable, Sendable {
     }
 
     private static func groups(
-        _ elements: [[InlinePoolDefinition]], _ pools: [String: PoolEntry]
+        _ elements: [[InlinePoolDefinition]], _ input: Input
     ) -> [Group] {
         elements.enumerated().map { index, element in
             Group(
                 title: elements.count == 1 ? "range" : "range \(index + 1)",
-                candidates: element.map { inline($0, pools) })
+                candidates: element.map { inline($0, input) })
         }
     }
 
-    private static func groups(_ fixed: [StaticAddress], _ pools: [String: PoolEntry]) -> [Group] {
+    private static func groups(_ fixed: [StaticAddress], _ input: Input) -> [Group] {
         fixed.map { fixed in
             Group(
-                title: "static address \(fixed.address)", candidates: [inline(fixed.pool, pools)], exact: fixed.address)
+                title: "static address \(fixed.address)", candidates: [inline(fixed.pool, input)], exact: fixed.address)
         }
     }
 
     /// The plugin makes the pool of a range when it sees it first.
-    private static func inline(_ definition: InlinePoolDefinition, _ pools: [String: PoolEntry]) -> Candidate {
+    private static func inline(_ definition: InlinePoolDefinition, _ input: Input) -> Candidate {
         let name = definition.poolName
-        let entry = pools[name] ?? PoolEntry(definition.pool)
+        let entry = input.pools[name] ?? PoolEntry(definition.pool)
         guard definition.matches(entry.pool) else {
             return Candidate(name: name, exclusion: "is not what the configuration describes: it was edited")
         }
         switch entry.validated {
-        case .success(let pool): return Candidate(name: name, pool: pool, exclusion: pool.refusal)
+        case .success(let pool):
+            let limit = pool.refusal == nil ? pool.quotaRefusal(input.facts.pod?.namespace) : nil
+            return Candidate(name: name, pool: pool, exclusion: pool.refusal ?? limit, isAtQuota: limit != nil)
         case .failure(let problem): return Candidate(name: name, exclusion: "is invalid: \(problem)")
         }
     }
@@ -268,14 +270,9 @@ package struct SelectionReasoning: Hashable, Sendable {
     /// - Throws: When a slot has no pool, or a requested address has no slot.
     private static func plans(_ groups: [Group], _ requested: [IPAddress]) throws(SlotPlanError) -> [SlotPlan] {
         func plan(_ group: Group) throws(SlotPlanError) -> SlotPlan {
-            let open = group.candidates.filter { $0.exclusion == nil }.flatMap(\.alternatives)
-            let limited = group.candidates.filter(\.isAtQuota).flatMap(\.alternatives)
-            guard !open.isEmpty || !limited.isEmpty else {
-                throw .noUsablePool(reasons: group.candidates.map(\.text))
-            }
-            var plan = SlotPlan(usable: open, closed: [])
-            plan.pools += limited
-            return plan
+            let usable = group.candidates.filter(\.mayServe).flatMap(\.alternatives)
+            guard !usable.isEmpty else { throw .noUsablePool(reasons: group.candidates.map(\.text)) }
+            return SlotPlan(usable: usable, closed: [])
         }
         var plans: [SlotPlan] = []
         for group in groups where group.exact == nil { plans.append(try plan(group)) }
@@ -345,9 +342,12 @@ package struct SelectionReasoning: Hashable, Sendable {
         if case .takeOver(_, let name) = outcome, let index = considered.firstIndex(where: { $0.name == name }) {
             considered[index].verdict = .chosen
         }
+        let givers = group.candidates.filter { candidate in
+            plan.exact.map { exact in candidate.alternatives.contains { $0.usable.contains(exact) } } ?? true
+        }
         let refusal: String
-        if group.candidates.allSatisfy({ $0.exclusion != nil }) {
-            refusal = group.candidates.map(\.text).joined(separator: "; ")
+        if givers.allSatisfy({ $0.exclusion != nil }) {
+            refusal = givers.map(\.text).joined(separator: "; ")
         } else {
             refusal = plan.exact.map { "\($0) is taken" } ?? "every pool is exhausted; the runtime tries again"
         }
@@ -360,7 +360,7 @@ package struct SelectionReasoning: Hashable, Sendable {
     ) -> String? {
         let alternatives = candidate.alternatives
         if candidate.pool?.purpose == nil,
-            group.candidates.contains(where: { $0.exclusion == nil && $0.pool?.purpose != nil })
+            group.candidates.contains(where: { $0.mayServe && $0.pool?.purpose != nil })
         {
             return "has nothing reserved for the pod's purpose"
         }

@@ -7,8 +7,8 @@ package import IPAddressing
 ///   come with the more specific one first, then by name. What is disabled, being deleted, of a family that is not wanted,
 ///   or for somebody else is out, with its reason. What is left serves, family by family: the next pool when one is full.
 /// - Guarantees: all families that the level names are served or none. A pool that may not be picked by an annotation is
-///   not picked by one. A pool of which the namespace has its quota stays in the plans, after those that serve: it gives
-///   nothing new, but what is held of it or kept for a claim is still to be had.
+///   not picked by one. A pool of which the namespace has its quota stays in the plans: it gives nothing new, but what is
+///   held of it or kept for a claim is still to be had.
 /// - Errors: ``problem``: nothing is left of a family, or an exact name stands for nothing.
 package struct PoolSelection: Hashable, Sendable {
     /// A pool that was looked at.
@@ -79,11 +79,9 @@ package struct PoolSelection: Hashable, Sendable {
         if let problem { throw problem }
         return families.map { family in
             let ofFamily = entries(of: family)
-            var plan = SlotPlan(
-                usable: ofFamily.filter { $0.exclusion == nil }.compactMap(\.pool),
+            return SlotPlan(
+                usable: ofFamily.filter(\.mayServe).compactMap(\.pool),
                 closed: ofFamily.filter { !$0.mayServe }.compactMap(\.pool))
-            plan.pools += ofFamily.filter(\.isAtQuota).compactMap(\.pool)
-            return plan
         }
     }
 

@@ -72,7 +72,7 @@ struct ClaimSlot: Sendable {
     mutating func resume(_ record: JournalEntry.Record) -> Bool {
         let isHeld = record.version != nil
         guard case .choosing = state, exact == nil || exact == record.address,
-            let source = (isHeld ? Array(sources.indices) : openSources).first(where: { index in
+            let source = resumable(record).first(where: { index in
                 let pool = sources[index].pool
                 return pool.uid == record.poolUID
                     && (isHeld ? pool.spans(record.address) : pool.usable.contains(record.address))
@@ -91,6 +91,12 @@ struct ClaimSlot: Sendable {
             state = .creating(candidate, mayExist: true)
         }
         return true
+    }
+
+    /// Where a name can be of that an earlier ADD left behind.
+    private func resumable(_ record: JournalEntry.Record) -> [Int] {
+        if record.version != nil { return Array(sources.indices) }
+        return record.isKept ? Array(keepingSources) : openSources
     }
 
     /// Nothing was chosen for it yet.
@@ -295,8 +301,12 @@ struct ClaimSlot: Sendable {
 
     private mutating func fail() {
         let namespace = claimant.pod?.namespace
-        let limited = sources[keepingSources].compactMap { source in
-            source.pool.quotaRefusal(namespace).map { LedgerError.PoolFill(limited: source.pool, by: $0) }
+        // The blocks of one pool are pools of their own.
+        var seen: Set<String> = []
+        let limited = sources[keepingSources].map(\.pool).compactMap { pool in
+            pool.quotaRefusal(namespace).flatMap { limit in
+                seen.insert(pool.uid).inserted ? LedgerError.PoolFill(limited: pool, by: limit) : nil
+            }
         }
         let full = openSources.map { index in
             let source = sources[index]
@@ -383,7 +393,10 @@ struct ClaimSlot: Sendable {
             if error.isNotFound {
                 // Free by now, or an unsettled create of ours is not committed yet: create it (again).
                 guard creates < Self.maximumCreates else { return fail() }
-                state = .creating(candidate, mayExist: mayBeOurs || writes.hasOpenCreates)
+                let mayExist = mayBeOurs || writes.hasOpenCreates
+                // What was kept is gone, and nothing new is given in its place.
+                guard mayExist || openSources.contains(candidate.source) else { return strike(candidate) }
+                state = .creating(candidate, mayExist: mayExist)
             } else {
                 retry(error, as: state, now: now, using: &generator)
             }

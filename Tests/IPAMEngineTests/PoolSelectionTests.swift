@@ -192,8 +192,8 @@ import Testing
         }
         let demand = PoolDemand.named(try patterns(["a", "b"]))
         let selection = try select(demand, facts(), [limited(3), pool("b", "10.2.0.0/24")])
-        // What is kept or held of it is still to be had, so it comes last.
-        #expect(try names(selection) == [["b", "a"]])
+        // What is kept or held of it is still to be had.
+        #expect(try names(selection) == [["a", "b"]])
         #expect(selection.givesNew)
         #expect(
             selection.considered[0].exclusion

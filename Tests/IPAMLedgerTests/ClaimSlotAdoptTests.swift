@@ -145,6 +145,47 @@ import Testing
         #expect(choosing.slot.state.brief == "failed: exhausted")
     }
 
+    // MARK: Quotas
+
+    private func atQuota() throws -> SlotDriver {
+        var holder = claimant
+        holder.claim = Self.ours
+        let plan = SlotPlan(
+            pools: [
+                try pool("10.0.1.0/28", isAtQuota: true),
+                try pool("10.0.0.0/28", named: "green", strategy: .sequential, free: "10.0.0.5"),
+            ])
+        return SlotDriver(ClaimSlot(plan, claimant: holder, claimedAt: "2025-11-20T09:07:05Z"))
+    }
+
+    @Test func `what is kept of a pool at its quota is taken, also after an ADD that was killed`() throws {
+        var driver = try atQuota()
+        #expect(driver.slot.adopt(try IPAllocation(kept("10.0.1.9"))))
+        #expect(driver.ask() == "update 10.0.1.9")
+
+        var record = try record("10.0.1.9", until: moment(2000))
+        record.isKept = true
+        var again = try atQuota()
+        var isTakenUp = again.slot.resume(record)
+        #expect(isTakenUp)
+        #expect(again.ask() == "create 10.0.1.9")
+        try again.answer(.alreadyExists)
+        #expect(again.slot.state.brief == "reading what may be ours")
+        var fresh = try atQuota()
+        record.isKept = false
+        isTakenUp = fresh.slot.resume(record)
+        #expect(!isTakenUp)
+    }
+
+    @Test func `where what is kept of a pool at its quota is gone by then, the next pool serves`() throws {
+        var driver = try atQuota()
+        #expect(driver.slot.adopt(try IPAllocation(kept("10.0.1.9"))))
+        _ = driver.ask()
+        try driver.answer(.notFound)
+        try driver.next(.notFound)
+        #expect(driver.ask() == "create 10.0.0.5")
+    }
+
     // MARK: Guests that migrate
 
     private static let source = PodName(pod: "launcher-a", podUID: "p0")

@@ -43,13 +43,14 @@ let claimant = Claimant(
     attachment: attachment, origin: .pod, pod: PodReference(namespace: "shop", name: "web-0", uid: "p1"), node: "n1",
     machineID: "m1")
 
-/// A pool of generation 3; `free` makes an occupancy hint of 16 addresses from the subnet's first one on.
+/// A pool of generation 3; `free` makes an occupancy hint of 16 addresses from the subnet's first one on. Of one at the
+/// quota the claimant's namespace has all that it gives.
 func pool(
     _ subnet: String, named name: String = "blue", ranges: [String] = [], exclude: [String] = [],
     gateway: String? = nil, network: String = "", cooldown: Int = 10, strategy: PoolStrategy = .random,
-    disabled: Bool = false, free: String? = nil
+    disabled: Bool = false, free: String? = nil, isAtQuota: Bool = false
 ) throws -> ValidatedPool {
-    var status: IPPool.Status?
+    var status = isAtQuota ? IPPool.Status(namespacesAtQuota: [.init(namespace: "shop", used: 1)]) : nil
     if let free {
         let first = try IPPrefix(parsing: subnet).first
         var occupancy = try #require(Occupancy(first: first, bitmap: [0xff, 0xff]))
@@ -63,7 +64,7 @@ func pool(
             metadata: ObjectMetadata(name: name, uid: "uid-\(name)", resourceVersion: "1", generation: 3),
             spec: IPPool.Spec(
                 subnet: subnet, ranges: ranges, exclude: exclude, gateway: gateway, network: network,
-                cooldownSeconds: cooldown, strategy: strategy, disabled: disabled),
+                cooldownSeconds: cooldown, strategy: strategy, disabled: disabled, namespaceQuota: isAtQuota ? 1 : nil),
             status: status))
 }
 
