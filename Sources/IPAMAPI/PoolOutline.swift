@@ -23,14 +23,16 @@ package struct PoolOutline: Hashable, Sendable {
     /// Reads a pool, or what ``reduced(_:)`` left of it. A member that makes no sense throws.
     package init(_ json: JSON) throws {
         let fields = try JSONFields(json)
-        let metadata = try ObjectMetadata(fields)
+        // Not all of the metadata: an ADD reads hundreds of these.
+        let metadata = try fields.requiredFields("metadata")
         let spec = try fields.requiredFields("spec")
-        name = metadata.name
-        uid = metadata.uid
-        generation = metadata.generation
-        isInline = metadata.labels[LabelKey.inline] == "true"
+        name = try metadata.requiredString("name")
+        uid = try metadata.requiredString("uid")
+        generation = try metadata.int("generation") ?? 0
+        isInline = try metadata.fields("labels")?.string(LabelKey.inline) == "true"
         family = try spec.requiredString("subnet").utf8.contains(UInt8(ascii: ":")) ? .v6 : .v4
-        isClosed = try metadata.isBeingDeleted || spec.bool("disabled") ?? false || spec.bool("draining") ?? false
+        isClosed =
+            try metadata.has("deletionTimestamp") || spec.bool("disabled") ?? false || spec.bool("draining") ?? false
         stickiness = try spec.choice("stickiness") ?? .statefulSets
         selectors = try PoolSelectors(try IPPool.Selection(spec))
     }
@@ -41,11 +43,16 @@ package struct PoolOutline: Hashable, Sendable {
         "namespaceSelector", "nodeSelector", "namespaces", "nodes", "interfaces", "networks", "masters", "nodeSubnets",
     ]
 
-    /// The pool without all that its outline does not depend on.
+    /// The pool without all that its outline does not depend on: what it is when nothing is said is not said.
     package static func reduced(_ pool: JSON) -> JSON {
         func picked(_ names: [String], of member: String) -> JSON {
             var json: JSON = [:]
-            for name in names { json[name] = pool[member]?[name] }
+            for name in names {
+                let value = pool[member]?[name]
+                let isSaid =
+                    value != false && !(name == "stickiness" && value?.string == PoolStickiness.statefulSets.rawValue)
+                if isSaid { json[name] = value }
+            }
             return json
         }
         var metadata = picked(metadataMembers, of: "metadata")
