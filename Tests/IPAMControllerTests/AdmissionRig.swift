@@ -12,7 +12,8 @@ import Testing
 struct AdmissionRig: Sendable {
     static let secret = "berth-controller-webhook"
     static let configuration = "berth-controller"
-    static let trustDelay: Duration = .seconds(2)
+    /// As long as by default: on two busy cores the API server may need more than 2 s to learn of an authority.
+    static let trustDelay: Duration = .seconds(5)
 
     let rig: ControllerRig
     let source: CertificateSource
