@@ -63,6 +63,9 @@ extension PodReference {
     }
 
     package var json: JSON { ["namespace": .string(namespace), "name": .string(name), "uid": .string(uid)] }
+
+    /// What the claim is called in messages.
+    package var subject: String { "IPClaim \"\(namespace)/\(name)\"" }
 }
 
 /// The IPClaim that an address is kept for.
@@ -86,4 +89,7 @@ extension ClaimReference {
     }
 
     package var json: JSON { ["namespace": .string(namespace), "name": .string(name), "uid": .string(uid)] }
+
+    /// What the claim is called in messages.
+    package var subject: String { "IPClaim \"\(namespace)/\(name)\"" }
 }

@@ -26,7 +26,7 @@ package struct IPClaim: Hashable, Sendable {
 
     package var namespace: String { metadata.namespace ?? "" }
     /// What it is called in messages.
-    package var subject: String { "IPClaim \"\(namespace)/\(metadata.name)\"" }
+    package var subject: String { reference.subject }
 
     /// The object with what a conditional write is decided by.
     package var versionObject: JSON {

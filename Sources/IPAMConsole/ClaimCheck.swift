@@ -28,7 +28,7 @@ package enum ClaimCheck {
         else { return nil }
         let found = claims[PodKey(claim)]
         guard found?.uid != claim.uid else { return nil }
-        let name = "IPClaim \"\(claim.namespace)/\(claim.name)\""
+        let name = claim.subject
         var finding = Finding(
             .claimMissing, entry,
             found == nil
@@ -58,7 +58,7 @@ package enum ClaimCheck {
         _ claim: ClaimReference, _ entries: [LedgerEntry], _ picture: ClusterPicture
     ) -> [Finding] {
         guard let claims = picture.claims else { return [] }
-        let name = "IPClaim \"\(claim.namespace)/\(claim.name)\""
+        let name = claim.subject
         func finding(_ entry: LedgerEntry, _ message: String) -> Finding {
             var finding = Finding(.claimDisagrees, entry, message)
             finding.claim = claim

@@ -30,11 +30,7 @@ struct ClaimSlot: Sendable {
     /// Ask the server whether it would, and change nothing.
     let isDryRun: Bool
     private(set) var state: State = .choosing
-    /// Those to choose from, after them those that give only what is kept, and then those of which only what is held
-    /// already stays held.
-    private(set) var sources: [CandidateSource]
-    private let openSources: [Int]
-    private let keepingSources: Range<Int>
+    private(set) var sources: SlotSources
     private(set) var lastError: APIError?
     private(set) var creates = 0
     private var takeOvers = 0
@@ -58,10 +54,7 @@ struct ClaimSlot: Sendable {
         self.claimedAt = claimedAt
         self.isDryRun = isDryRun
         exact = plan.exact
-        sources = (plan.pools + plan.deferred + plan.closed).map { CandidateSource(pool: $0) }
-        let namespace = claimant.pod?.namespace
-        openSources = plan.pools.indices.filter { plan.pools[$0].quotaRefusal(namespace) == nil }
-        keepingSources = 0..<plan.pools.count + plan.deferred.count
+        sources = SlotSources(plan, namespace: claimant.pod?.namespace)
     }
 
     /// Starts from what an earlier ADD of the same attachment left behind, if that fits the slot.
@@ -70,13 +63,7 @@ struct ClaimSlot: Sendable {
     /// stays held whatever the pool's ranges have become since, and though the pool takes no new claims. Without one a
     /// create of that name may still be committed, and creating it again is what finds out.
     mutating func resume(_ record: JournalEntry.Record) -> Bool {
-        let isHeld = record.version != nil
-        guard case .choosing = state, exact == nil || exact == record.address,
-            let source = resumable(record).first(where: { index in
-                let pool = sources[index].pool
-                return pool.uid == record.poolUID
-                    && (isHeld ? pool.spans(record.address) : pool.usable.contains(record.address))
-            })
+        guard case .choosing = state, exact == nil || exact == record.address, let source = sources.place(of: record)
         else { return false }
         let candidate = Candidate(source: source, address: record.address)
         if let until = record.mayCommitUntil {
@@ -93,12 +80,6 @@ struct ClaimSlot: Sendable {
         return true
     }
 
-    /// Where a name can be of that an earlier ADD left behind.
-    private func resumable(_ record: JournalEntry.Record) -> [Int] {
-        if record.version != nil { return Array(sources.indices) }
-        return record.isKept ? Array(keepingSources) : openSources
-    }
-
     /// Nothing was chosen for it yet.
     var isUndecided: Bool {
         if case .choosing = state { true } else { false }
@@ -106,24 +87,16 @@ struct ClaimSlot: Sendable {
 
     /// What an allocation of an address would be called that the slot can give.
     func names(of address: IPAddress) -> [String] {
-        guard exact == nil || exact == address else { return [] }
-        return sources[keepingSources].filter { $0.pool.usable.contains(address) }.map {
-            $0.pool.allocationName(of: address)
-        }
+        exact == nil || exact == address ? sources.names(of: address) : []
     }
 
     /// Starts from an address that is kept for the claimant's IPClaim and that nobody uses, if that fits the slot: it is
     /// still one that its pool gives, and the pool serves the slot.
     mutating func adopt(_ allocation: IPAllocation) -> Bool {
         let (name, address) = (allocation.metadata.name, allocation.spec.address)
-        // What a guest has it has, whatever the pool's ranges have become since.
         let migrates = claimant.source.map { allocation.isRunning(in: $0) } ?? false
         guard case .choosing = state, exact == nil || exact == address, !released.contains(name),
-            let source = (migrates ? sources.indices : keepingSources).first(where: { index in
-                let pool = sources[index].pool
-                return pool.name == allocation.spec.pool && pool.allocationName(of: address) == name
-                    && (migrates ? pool.spans(address) : pool.usable.contains(address))
-            })
+            let source = sources.place(of: allocation, isGuests: migrates)
         else { return false }
         let candidate = Candidate(source: source, address: address)
         if allocation.spec.state == .held || migrates {
@@ -169,7 +142,7 @@ struct ClaimSlot: Sendable {
     /// The names that no other slot of the attachment may choose, so that one address is not given for two.
     var names: Set<String> {
         var names = Set(journalRecords.map(\.name))
-        if let exact { names.insert(name(Candidate(source: openSources.first ?? 0, address: exact))) }
+        if let exact { names.insert(name(Candidate(source: sources.open.first ?? 0, address: exact))) }
         return names
     }
 
@@ -242,7 +215,7 @@ struct ClaimSlot: Sendable {
         guard case .choosing = state else { return }
         guard creates < Self.maximumCreates else { return fail() }
         if let exact {
-            guard let source = openSources.first else { return fail() }
+            guard let source = sources.open.first else { return fail() }
             let candidate = Candidate(source: source, address: exact)
             guard !released.contains(name(candidate)) else {
                 state = .failed(.deadline("the release of IPAllocation \"\(name(candidate))\" is still under way"))
@@ -252,7 +225,7 @@ struct ClaimSlot: Sendable {
             return
         }
         let taken = others.union(names).union(released)
-        for index in openSources {
+        for index in sources.open {
             switch candidate(from: index, avoiding: taken, using: &generator) {
             case .address(let address):
                 state = .creating(Candidate(source: index, address: address), mayExist: false)
@@ -283,7 +256,7 @@ struct ClaimSlot: Sendable {
         avoiding taken: Set<String>, using generator: inout some RandomNumberGenerator
     ) {
         guard takeOvers < Self.maximumTakeOvers else { return fail() }
-        for index in openSources where !sources[index].pool.usable.isEmpty {
+        for index in sources.open where !sources[index].pool.usable.isEmpty {
             guard sources[index].scan != nil else {
                 state = .needsScan(source: index, .cooling)
                 return
@@ -299,23 +272,7 @@ struct ClaimSlot: Sendable {
         fail()
     }
 
-    private mutating func fail() {
-        let namespace = claimant.pod?.namespace
-        // The blocks of one pool are pools of their own.
-        var seen: Set<String> = []
-        let limited = sources[keepingSources].map(\.pool).compactMap { pool in
-            pool.quotaRefusal(namespace).flatMap { limit in
-                seen.insert(pool.uid).inserted ? LedgerError.PoolFill(limited: pool, by: limit) : nil
-            }
-        }
-        let full = openSources.map { index in
-            let source = sources[index]
-            return LedgerError.PoolFill(
-                pool: source.pool.name, poolUID: source.pool.uid, counts: source.counts, own: source.ownCount,
-                purpose: source.pool.purpose, slice: source.pool.slice)
-        }
-        state = .failed(.exhausted(limited + full))
-    }
+    private mutating func fail() { state = .failed(.exhausted(sources.fills)) }
 
     /// The address that was chosen and that nothing was written for yet.
     var freshCandidate: IPAddress? {
@@ -344,20 +301,10 @@ struct ClaimSlot: Sendable {
     }
 
     /// Takes in addresses that this node released a moment ago.
-    mutating func offer(_ freed: [FreedAddress]) {
-        for freed in freed {
-            for index in openSources where sources[index].pool.uid == freed.poolUID {
-                sources[index].offer(freed.address, isFree: freed.isFree)
-            }
-        }
-    }
+    mutating func offer(_ freed: [FreedAddress]) { sources.offer(freed) }
 
     /// Takes in what this node knows of its pools from a moment ago.
-    mutating func recall(_ memory: (ValidatedPool) -> PoolScan?) {
-        for index in openSources where sources[index].pool.occupancy == nil {
-            if let scan = memory(sources[index].pool) { sources[index].recall(scan) }
-        }
-    }
+    mutating func recall(_ memory: (ValidatedPool) -> PoolScan?) { sources.recall(memory) }
 
     /// Takes in what a LIST of a source's pool told.
     mutating func learn(_ scan: PoolScan, source: Int) {
@@ -395,7 +342,7 @@ struct ClaimSlot: Sendable {
                 guard creates < Self.maximumCreates else { return fail() }
                 let mayExist = mayBeOurs || writes.hasOpenCreates
                 // What was kept is gone, and nothing new is given in its place.
-                guard mayExist || openSources.contains(candidate.source) else { return strike(candidate) }
+                guard mayExist || sources.open.contains(candidate.source) else { return strike(candidate) }
                 state = .creating(candidate, mayExist: mayExist)
             } else {
                 retry(error, as: state, now: now, using: &generator)
@@ -474,7 +421,7 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func refuse(_ allocation: IPAllocation) {
-        let wanting = claimant.claim.map { " (for IPClaim \"\($0.namespace)/\($0.name)\")" } ?? ""
+        let wanting = claimant.claim.map { " (for \($0.subject))" } ?? ""
         giveUp(
             allocation,
             .addressRefused(

@@ -83,7 +83,7 @@ extension Claimant {
         case .bound, .fenced:
             let pod = pod.map { "pod \"\($0.namespace)/\($0.name)\" (UID \($0.uid))" } ?? "this pod"
             return .claimBusy(
-                "\(allocation.spec.address), which IPClaim \"\(claim.namespace)/\(claim.name)\" keeps, is not released"
+                "\(allocation.spec.address), which \(claim.subject) keeps, is not released"
                     + " yet: \(allocation.holderDescription); \(pod) gets it then")
         }
     }

@@ -121,10 +121,7 @@ extension Ledger {
     ) throws(LedgerError) {
         if selectors.contains(where: { !$0.nodeSubnets.isEmpty }) { facts.nodeAddresses = nodeAddresses() }
         let wantsLabels = selectors.contains { $0.nodeSelector != nil }
-        if wantsLabels {
-            facts.nodeLabels = facts.nodeLabels ?? rememberedLabels
-            noteLabelsWanted()
-        }
+        if wantsLabels { noteLabelsWanted() }
         let needsNode = wantsLabels && facts.nodeLabels == nil
         let namespace = facts.namespace == nil ? facts.pod?.namespace : nil
         let needsNamespace = namespace != nil && selectors.contains { $0.namespaceSelector != nil }

@@ -58,13 +58,15 @@ extension Ledger {
         var facts = SelectionFacts(
             node: node, interface: order.attachment.interface, network: order.attachment.networkName,
             master: order.master, isRehearsal: isDryRun)
+        let askedAt = transport.now()
+        let memory = labelMemory
+        if let memory, memory.isFresh(at: askedAt) { facts.nodeLabels = memory.labels }
+        let due = memory.flatMap { $0.isDue(at: askedAt) ? $0 : nil }
         let query = query(order, leftover: leftover, facts)
-        let readsLabels = readsLabelsFirst
         let requests =
-            podRequests(order) + query.requests + (readsLabels ? [labelRequest] : [])
+            podRequests(order) + query.requests + (due == nil ? [] : [labelRequest])
             + inline.map { APIRequest.get(.ipPools, name: $0.poolName) }
             + leftover.map { APIRequest.get(.ipAllocations, name: $0.name) }
-        let askedAt = transport.now()
         let inquiries = inquire(requests, deadline: deadline) { $0.subject.resource == .ipClaims }
         var answers = inquiries.map(\.outcome)[...]
 
@@ -91,7 +93,7 @@ extension Ledger {
         var shelf = PoolShelf()
         try shelf.add(query) { () throws(LedgerError) in try answers.removeFirst().unlessNotFound() }
         // Whoever needs them and has none asks again, and says what is wrong.
-        if readsLabels, let found = try? answers.removeFirst().get() { facts.nodeLabels = renewLabels(found) }
+        if let due, let found = try? answers.removeFirst().get() { facts.nodeLabels = renewLabels(due, found) }
         var ranges: [IPPool] = []
         for definition in inline {
             let found = try answers.removeFirst().unlessNotFound()

@@ -35,7 +35,10 @@ struct NodeLabelMemory {
     }
 
     func isFresh(at now: Moment) -> Bool { now - readAt < Self.lifetime }
-    func isWanted(at now: Moment) -> Bool { now - wantedAt < Self.wantedFor }
+
+    /// Whether an ADD reads them in its first round trip, before it knows whether a pool wants them: pools of this node did
+    /// in the last hour, and what was read then is too old.
+    func isDue(at now: Moment) -> Bool { now - wantedAt < Self.wantedFor && !isFresh(at: now) }
 
     /// The same after another read.
     func renewed(_ labels: [String: String], at now: Moment) -> Self {
@@ -51,7 +54,7 @@ struct NodeLabelMemory {
 extension Ledger {
     private var labelKey: String { "node-\(node)" }
 
-    private var labelMemory: NodeLabelMemory? { journal.scanRecord(pool: labelKey).flatMap { NodeLabelMemory($0) } }
+    var labelMemory: NodeLabelMemory? { journal.scanRecord(pool: labelKey).flatMap { NodeLabelMemory($0) } }
 
     private func remember(_ memory: NodeLabelMemory) { journal.writeScanRecord(memory.record, pool: labelKey) }
 
@@ -61,21 +64,10 @@ extension Ledger {
 
     var labelRequest: APIRequest { .get(.nodes, name: node, metadataOnly: true) }
 
-    var rememberedLabels: [String: String]? {
-        labelMemory.flatMap { $0.isFresh(at: transport.now()) ? $0.labels : nil }
-    }
-
-    /// Whether this ADD reads the labels in its first round trip, before it knows whether a pool wants them: pools of this
-    /// node did in the last hour, and what was read then is too old.
-    var readsLabelsFirst: Bool {
-        guard let memory = labelMemory else { return false }
-        return memory.isWanted(at: transport.now()) && !memory.isFresh(at: transport.now())
-    }
-
     /// Takes in the answer to a ``labelRequest`` of the first round trip.
-    func renewLabels(_ found: JSON) -> [String: String] {
+    func renewLabels(_ memory: NodeLabelMemory, _ found: JSON) -> [String: String] {
         let labels = Self.labels(of: found)
-        if let memory = labelMemory { remember(memory.renewed(labels, at: transport.now())) }
+        remember(memory.renewed(labels, at: transport.now()))
         return labels
     }
 

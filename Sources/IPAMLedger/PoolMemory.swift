@@ -138,7 +138,6 @@ extension Ledger {
     func likely(_ memory: PoolMemory, _ order: ClaimOrder, _ facts: SelectionFacts) -> [String] {
         var facts = facts
         facts.isRehearsal = true
-        facts.nodeLabels = rememberedLabels
         let isNamed: (PoolOutline) -> Bool
         switch order.demand {
         case .named(let patterns): isNamed = { outline in patterns.contains { $0.matches(outline.name) } }
