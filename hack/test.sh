@@ -79,6 +79,19 @@ use_control_plane() {
     export "$variable=$folder"
 }
 
+# run_tests ARGUMENT...: swift test. What failed is told again at the end, because a reader may have kept that alone.
+run_tests() {
+    local log code=0
+    log=$(mktemp -t berth-test-log.XXXXXX)
+    swift test --disable-xctest "$@" 2>&1 | tee "$log" || code=1
+    if ((code != 0)); then
+        say 'what failed, once more:'
+        grep -aE '^(✘|↳)|: error: ' "$log" | grep -av '^✘ Suite' || true
+    fi
+    rm -f "$log"
+    return "$code"
+}
+
 cd "$root"
 unset BERTH_STATIC
 exit_on_signals
@@ -105,7 +118,8 @@ export BERTH_TEST_PLUGIN=$root/dist/berth
 BERTH_TEST_CONTROLLER=$(swift build --show-bin-path)/berth-controller
 BERTH_TEST_KUBECTL=$(swift build --show-bin-path)/kubectl-berth
 export BERTH_TEST_CONTROLLER BERTH_TEST_KUBECTL
-# Most tests wait for processes that share two cores with the API server; more of them at once only wait longer.
-export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-8}
+# Most tests wait for processes that share two cores with the API server; more of them at once only wait longer. Those of
+# the controller run one after another all the time, the others beside them.
+export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-4}
 say "swift test $*; $SECONDS s so far"
-swift test --disable-xctest "$@"
+run_tests "$@"

@@ -147,7 +147,7 @@ struct ConformanceGarbageTests {
     }
 
     @Test func `GC 3: it goes on after errors and reports all of them`() async throws {
-        try await PluginRig.runThroughProxy(settings: ["timeoutSeconds": 2]) { rig, proxy in
+        try await PluginRig.runThroughProxy { rig, proxy in
             let configuration = rig.node.configuration(pools: [try await rig.makePool(hosts: 10...20)])
             var stubborn: [TestSandbox] = []
             var left: Set<String> = []

@@ -40,7 +40,7 @@ struct FaultLastingTests {
 
     @Test(arguments: faults)
     func `an ADD fails with the right code and leaves nothing`(fault: Fault) async throws {
-        try await ClaimBench.run(settings: ["timeoutSeconds": 4]) { bench in
+        try await ClaimBench.run(settings: ["timeoutSeconds": 5]) { bench in
             let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
             let rule = bench.proxy.when(fault.matcher, .always, fault.action)
             let sandbox = try bench.node.newSandbox()
@@ -94,7 +94,7 @@ struct FaultLastingTests {
     }
 
     @Test func `while the server cannot be reached, an ADD answers 11 and leaves nothing`() async throws {
-        try await ClaimBench.run(settings: ["timeoutSeconds": 2]) { bench in
+        try await ClaimBench.run(settings: ["timeoutSeconds": 4]) { bench in
             let pool = try await bench.makePool()
             let sandbox = try bench.node.newSandbox()
             await bench.proxy.suspend()
@@ -110,7 +110,7 @@ struct FaultLastingTests {
     }
 
     @Test func `a server that vanishes between the reads and the create costs nothing`() async throws {
-        try await ClaimBench.run(settings: ["timeoutSeconds": 5]) { bench in
+        try await ClaimBench.run(settings: ["timeoutSeconds": 8]) { bench in
             let pool = try await bench.makePool()
             let sandbox = try bench.node.newSandbox()
             let gate = Gate()

@@ -53,18 +53,13 @@ final class Hammer: Sendable {
     func run() async throws -> HammerReport {
         let rested = try await makeWorkers()
         let watch = try await HammerWatch(self)
-        let workers: [HammerWorker]
-        do {
-            workers = try await withThrowingTaskGroup { group in
-                group.addTask { try await watch.run() }
-                let workers = try await Self.all(rested) { try await $0.hammer() }
-                watch.stop()
-                try await group.waitForAll()
-                return workers
-            }
-        } catch {
-            _ = await watch.findings()
-            throw error
+        let workers = try await withThrowingTaskGroup { group in
+            group.addTask { try await watch.run() }
+            group.addTask { try await watch.follow() }
+            let workers = try await Self.all(rested) { try await $0.hammer() }
+            watch.stop()
+            try await group.waitForAll()
+            return workers
         }
         try await carryOutReleases()
         let atRest = LedgerAudit(try await allocations(), believed: beliefs.believed)
@@ -73,7 +68,7 @@ final class Hammer: Sendable {
         try await carryOutReleases()
         let atEnd = LedgerAudit(try await allocations(), believed: beliefs.believed)
         return HammerReport(
-            seed: seed, beliefs: beliefs.state, watch: await watch.findings(), atRest: atRest, atEnd: atEnd)
+            seed: seed, beliefs: beliefs.state, watch: try await watch.findings(), atRest: atRest, atEnd: atEnd)
     }
 
     private func makeWorkers() async throws -> [HammerWorker] {

@@ -22,9 +22,9 @@ final class HammerWatch: Sendable {
     }
 
     private let hammer: Hammer
-    private let watch: RunningProcess
     private let isStopped = Mutex(false)
     private let observed = Mutex(Findings())
+    private let history: Mutex<AllocationHistory>
 
     init(_ hammer: Hammer) async throws {
         self.hammer = hammer
@@ -33,18 +33,7 @@ final class HammerWatch: Sendable {
             try client.list(.ipAllocations, options: ListOptions(labelSelector: selector), deadline: .soon)
                 .resourceVersion
         }
-        let path = ResourceType.ipAllocations.path(namespace: nil, name: nil)
-        let request = APIRequest(
-            method: .get, path: path,
-            query: [
-                .init("watch", "1"), .init("labelSelector", selector), .init("resourceVersion", version),
-                .init("timeoutSeconds", "3600"),
-            ],
-            headers: [], subject: .init(verb: .list, resource: .ipAllocations))
-        watch = try Command(
-            "kubectl", ["--kubeconfig", hammer.controlPlane.kubeconfig, "get", "--raw", request.pathAndQuery],
-            limit: .seconds(3600)
-        ).start()
+        history = Mutex(AllocationHistory(version: version))
     }
 
     // MARK: The ledger as a whole
@@ -110,26 +99,58 @@ final class HammerWatch: Sendable {
 
     // MARK: Each change
 
-    /// Ends the watch and says what both views have found.
-    func findings() async -> Findings {
-        watch.killGroup()
-        let output = await watch.outcome().output
-        return observed.withLock { findings in
-            var history = AllocationHistory()
-            for line in output.split(separator: UInt8(ascii: "\n")) {
-                // The last one may be cut off.
-                guard let event = try? JSON(parsing: Array(line)) else { continue }
-                history.add(event, &findings)
+    /// Follows the changes until ``stop()``.
+    func follow() async throws {
+        while !isStopped.withLock(\.self) { try await followOnce() }
+    }
+
+    /// Watches for two seconds from where the last watch ended, for the server ends the watch of a client that is slow.
+    private func followOnce() async throws {
+        let request = APIRequest(
+            method: .get, path: ResourceType.ipAllocations.path(namespace: nil, name: nil),
+            query: [
+                .init("watch", "1"), .init("labelSelector", hammer.pools.selector),
+                .init("resourceVersion", history.withLock(\.version)), .init("timeoutSeconds", "2"),
+            ],
+            headers: [], subject: .init(verb: .list, resource: .ipAllocations))
+        let kubeconfig = hammer.controlPlane.kubeconfig
+        let outcome = try await TestSupport.run(
+            "kubectl", ["--kubeconfig", kubeconfig, "get", "--raw", request.pathAndQuery])
+        observed.withLock { findings in
+            history.withLock { history in
+                for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
+                    // The last one may be cut off, and comes again.
+                    guard let event = try? JSON(parsing: Array(line)) else { continue }
+                    history.add(event, &findings)
+                }
             }
-            return findings
         }
+    }
+
+    /// Follows the changes to the last one, when nobody makes any more, and says what both views have found.
+    func findings() async throws -> Findings {
+        for _ in 0..<30 {
+            let versions = Dictionary(
+                uniqueKeysWithValues: try await hammer.allocations().map {
+                    ($0.metadata.name, $0.metadata.resourceVersion)
+                })
+            if history.withLock(\.versions) == versions { return observed.withLock(\.self) }
+            try await followOnce()
+        }
+        throw TestSetUpError("the watch did not tell of all changes of the ledger")
     }
 }
 
 /// The lives of allocations as a watch tells them.
 private struct AllocationHistory {
+    /// That of the last change.
+    private(set) var version: String
+    /// Those of the allocations that exist, by name.
+    private(set) var versions: [String: String] = [:]
     /// By name, who holds those that exist; nil in cooldown.
     private var holders: [String: Attachment?] = [:]
+
+    init(version: String) { self.version = version }
 
     mutating func add(_ event: JSON, _ findings: inout HammerWatch.Findings) {
         findings.events += 1
@@ -137,10 +158,13 @@ private struct AllocationHistory {
             let allocation = try? IPAllocation(object)
         else { return findings.problems.append("an event that is none: \(event)") }
         let name = allocation.metadata.name
+        version = allocation.metadata.resourceVersion
         if type == "DELETED" {
             holders[name] = nil
+            versions[name] = nil
             return
         }
+        versions[name] = version
         if let problem = allocation.contradiction { findings.problems.append(problem) }
         let holder = allocation.spec.attachment
         if let previous = holders[name] ?? nil, let holder, previous != holder {

@@ -107,7 +107,7 @@ struct JournalFailureTests {
     }
 
     @Test func `an ADD with neither fails and leaves the journal to be rebuilt`() async throws {
-        try await ClaimBench.run(settings: ["timeoutSeconds": 2], isWhole: false) { bench in
+        try await ClaimBench.run(settings: ["timeoutSeconds": 4], isWhole: false) { bench in
             let pool = try await bench.makePool()
             await bench.proxy.suspend()
             let sandbox = try bench.node.newSandbox()

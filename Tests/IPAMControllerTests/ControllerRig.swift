@@ -106,7 +106,7 @@ final class ControllerRig: Sendable {
                 identity: "test-\(UInt32.random(in: 0...UInt32.max))",
                 limits: try #require(
                     LeaderElectionLimits(
-                        leaseDuration: .seconds(3), renewDeadline: .seconds(2), retryPeriod: .milliseconds(200)))),
+                        leaseDuration: .seconds(6), renewDeadline: .seconds(4), retryPeriod: .milliseconds(200)))),
             webhook: webhook, registry: registry, logger: logger)
         return try await withThrowingTaskGroup(of: Answer?.self) { group in
             group.addTask {

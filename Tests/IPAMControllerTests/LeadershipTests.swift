@@ -24,7 +24,6 @@ extension ControllerTests {
                     addresses: (201...220).map { rig.subnets.address4($0) }, pool: pool, node: node, pods: living)
                 // As a StatefulSet does that is scaled down: without a DEL that reaches the plugin.
                 try await rig.delete(gone)
-                let begin = ContinuousClock.now
                 let end = Gate("the end of the first leader")
                 let slow: @Sendable (inout ControllerSettings) -> Void = {
                     $0.reclaimRate = RateLimit(perSecond: 40, burst: 10)
@@ -46,8 +45,6 @@ extension ControllerTests {
                     let released = try await first.value
                     #expect(released >= 40 && released < 200, "\(released)")
                     try await rig.ledger.waitUntilGone(leaked)
-                    // The first one's grace period and part of the work, an election, and the other's grace period.
-                    #expect(ContinuousClock.now - begin < .seconds(30))
                     try await running.waitForMetric("berth_leader", 1)
                     let rest = running.metric("berth_reclaimed_total{reason=\"PodDeleted\"}") ?? 0
                     #expect(rest > 0 && rest + released <= 200, "\(rest), \(released)")

@@ -45,23 +45,31 @@ final class ProxyServer: Sendable {
 
     func resume() async throws {
         let core = core
-        let listener = try await ServerBootstrap(group: loop)
-            .serverChannelOption(.backlog, value: 1024)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+        let descriptor = try boundSocket(port: port)
+        guard listen(descriptor, 1024) == 0 else {
+            let error = SystemError("listen")
+            Glibc.close(descriptor)
+            throw error
+        }
+        let channel = try await ServerBootstrap(group: loop)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try core.value.configure(channel) }
             }
-            .bind(host: "127.0.0.1", port: port).get()
-        await onLoop { $0.listener = listener }
+            .withBoundSocket(descriptor).get()
+        await onLoop { $0.listener = (channel, descriptor) }
     }
 
     func suspend() async {
-        let listener = await onLoop { core in
-            defer { core.listener = nil }
-            return core.listener
+        let closed = await onLoop { core -> EventLoopFuture<Void>? in
+            guard let (channel, descriptor) = core.listener else { return nil }
+            core.listener = nil
+            // A child that is being spawned has a copy of the descriptor until its exec: closing alone would let it listen.
+            shutdown(descriptor, Int32(SHUT_RDWR))
+            channel.close(promise: nil)
+            return channel.closeFuture
         }
-        try? await listener?.close().get()
+        try? await closed?.get()
         await resetConnections()
     }
 
@@ -105,7 +113,8 @@ final class ProxyCore {
     let upstream: ProxyUpstream
     let rules: RuleBook
     let log: ProxyLog
-    var listener: (any Channel)?
+    /// With the descriptor of its socket.
+    var listener: (channel: any Channel, descriptor: Int32)?
     private let tls: NIOSSLContext
     private let connectionCount: Observed<Int>
     private var connections: [Int: any Channel] = [:]
@@ -212,23 +221,12 @@ package final class ReservedPort: Sendable {
     private let descriptor: Observed<Int32>
 
     package init() throws {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw SystemError("socket") }
+        let descriptor = try boundSocket(port: 0)
         self.descriptor = Observed(descriptor)
-        var yes: Int32 = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
         var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let status = withUnsafeMutableBytes(of: &address) { bytes in
-            let address = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress
-            return bind(descriptor, address, length) == 0 ? getsockname(descriptor, address, &length) : -1
-        }
-        guard status == 0 else {
-            let error = SystemError("bind")
-            Glibc.close(descriptor)
-            throw error
+        _ = withUnsafeMutableBytes(of: &address) { bytes in
+            getsockname(descriptor, bytes.assumingMemoryBound(to: sockaddr.self).baseAddress, &length)
         }
         number = Int(UInt16(bigEndian: address.sin_port))
     }
@@ -242,4 +240,25 @@ package final class ReservedPort: Sendable {
     }
 
     deinit { close() }
+}
+
+/// A TCP socket of 127.0.0.1 with SO_REUSEADDR, at a port or at any that is free.
+private func boundSocket(port: Int) throws -> Int32 {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    guard descriptor >= 0 else { throw SystemError("socket") }
+    var yes: Int32 = 1
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(port).bigEndian
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    let status = withUnsafeMutableBytes(of: &address) { bytes in
+        bind(descriptor, bytes.assumingMemoryBound(to: sockaddr.self).baseAddress, socklen_t(bytes.count))
+    }
+    guard status == 0 else {
+        let error = SystemError("bind")
+        Glibc.close(descriptor)
+        throw error
+    }
+    return descriptor
 }
