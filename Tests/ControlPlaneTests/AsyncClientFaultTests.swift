@@ -70,7 +70,7 @@ struct AsyncClientFaultTests {
             _ = try await client.perform(request, deadline: .soon)
             bench.proxy.when(.any, .first(1), .hang)
             let error = await #expect(throws: APIError.self) {
-                try await client.perform(request, deadline: .now() + .milliseconds(300))
+                try await client.perform(request, deadline: .now() + .seconds(3))
             }
             #expect(error?.transportKind == .timeout)
             _ = try await client.perform(request, deadline: .soon)

@@ -219,7 +219,7 @@ struct BadInputNodeTests {
             #expect(proxy.log.count("create", "ipallocations.ipam.berth.dev") == 1)
             gate.open()
             let added = try await first.outcome().checked()
-            #expect(try await rig.node.add(sandbox, impatient).checked().result == added.result)
+            #expect(try await rig.node.add(sandbox, configuration).checked().result == added.result)
             #expect(try await rig.states().count == 1)
         }
     }

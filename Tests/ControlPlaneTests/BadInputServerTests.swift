@@ -269,13 +269,14 @@ struct BadInputServerTests {
     func `an API server that hangs, refuses or answers HTML is code 11`(
         trouble: Trouble, isJournalWhole: Bool
     ) async throws {
-        try await PluginRig.runThroughProxy(settings: ["timeoutSeconds": 3]) { rig, proxy in
+        try await PluginRig.runThroughProxy { rig, proxy in
             let pool = try await rig.makePool(hosts: 7...7)
             if isJournalWhole { try await warmUpJournal(rig, [pool]) }
             await trouble.begin(proxy)
             let sandbox = try rig.node.newSandbox()
             let configuration = rig.node.configuration(pools: [pool])
-            let outcome = try await rig.node.add(sandbox, configuration)
+            let impatient = rig.node.configuration(pools: [pool], ipam: ["timeoutSeconds": 3])
+            let outcome = try await rig.node.add(sandbox, impatient)
             try expectFailure(outcome, code: 11, says: trouble.says)
             try await rig.expectNothingHeld()
             // A DEL does not wait for better days, and an ADD succeeds in them.
@@ -287,7 +288,7 @@ struct BadInputServerTests {
     }
 
     @Test func `a pod that the API server does not prove absent is not taken for gone`() async throws {
-        try await PluginRig.runThroughProxy(settings: ["timeoutSeconds": 3]) { rig, proxy in
+        try await PluginRig.runThroughProxy(settings: ["timeoutSeconds": 5]) { rig, proxy in
             let configuration = rig.node.configuration(pools: [try await rig.makePool(hosts: 7...7)])
             let sandbox = try rig.node.newSandbox(pod: try await rig.makePod())
             proxy.when(.verb("get", "pods"), .always, .html(status: 404))

@@ -48,7 +48,7 @@ struct ClaimFamiliesTests {
 
     @Test(arguments: failures.indices)
     func `when one family's create fails, the other one is given back`(index: Int) async throws {
-        try await ClaimBench.run(settings: ["timeoutSeconds": 8]) { bench in
+        try await ClaimBench.run(settings: ["timeoutSeconds": 15]) { bench in
             let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
             let failing = RequestMatcher.create && .body(contains: v6.name)
             bench.proxy.when(failing, .always, Self.failures[index].action)

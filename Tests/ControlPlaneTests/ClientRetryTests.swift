@@ -113,14 +113,14 @@ struct ClientRetryTests {
                 _ = try client.get(.configMaps, namespace: "default", name: name, deadline: deadline)
                 try client.delete(
                     .configMaps, namespace: "default", name: name, preconditions: nil,
-                    deadline: .now() + .milliseconds(1500))
+                    deadline: .now() + .seconds(10))
             }
             let timeouts = bench.proxy.log.map { $0.request.queryValue("timeout") }
             let created = try #require(timeouts.first??.dropLast()).description
             #expect((1...17).contains(try #require(Int(created))), "nine tenths of less than 20 s")
             #expect(timeouts[1] == nil)
             let deleted = try #require(timeouts.last ?? nil)
-            #expect(deleted == "1s" || deleted.hasSuffix("ms"), "\(deleted)")
+            #expect((1...9).contains(try #require(Int(deleted.dropLast()))), "\(deleted)")
         }
     }
 
@@ -129,7 +129,7 @@ struct ClientRetryTests {
             bench.proxy.when(.any, .always, .hang)
             try await bench.withClient { client in
                 let error = try failure {
-                    try client.get(.namespaces, name: "default", deadline: .now() + .seconds(1))
+                    try client.get(.namespaces, name: "default", deadline: .now() + .seconds(4))
                 }
                 guard case .transport(let failure, _) = error else { throw error }
                 #expect(failure.kind == .timeout)

@@ -135,6 +135,7 @@ struct ConformanceDelTests {
                 #expect(try await rig.held(by: sandbox) == added.addresses)
                 try await proxy.resume()
                 // It was written down: the next DEL on the node makes the release.
+                try rig.node.forgetOutage()
                 expectSilentSuccess(try await rig.node.del(sandbox, configuration))
             } else {
                 var withoutJournal = configuration

@@ -177,12 +177,13 @@ struct ConformanceErrorTests {
     @Test(arguments: overload.indices)
     func `Error codes: 11 while the API server is overloaded, and nothing is claimed`(index: Int) async throws {
         let (action, says) = Self.overload[index]
-        try await PluginRig.runThroughProxy(settings: ["timeoutSeconds": 5]) { rig, proxy in
+        try await PluginRig.runThroughProxy { rig, proxy in
             let pool = try await rig.makePool(hosts: 7...7)
             let rule = proxy.when(.any, .always, action)
             let sandbox = try rig.node.newSandbox()
             let configuration = rig.node.configuration(pools: [pool])
-            try expectFailure(try await rig.node.add(sandbox, configuration), code: 11, says: [says])
+            let impatient = rig.node.configuration(pools: [pool], ipam: ["timeoutSeconds": 3])
+            try expectFailure(try await rig.node.add(sandbox, impatient), code: 11, says: [says])
             #expect(rule.hits > 0)
             try await rig.expectNothingHeld()
             rule.remove()
@@ -191,7 +192,7 @@ struct ConformanceErrorTests {
     }
 
     @Test func `Error codes: 11 when only the create is refused, and the other family is given back`() async throws {
-        try await PluginRig.runThroughProxy(settings: ["timeoutSeconds": 5]) { rig, proxy in
+        try await PluginRig.runThroughProxy(settings: ["timeoutSeconds": 15]) { rig, proxy in
             let pools = [try await rig.makePool(hosts: 7...7), try await rig.makePool6(hosts: 7...7)]
             let configuration = rig.node.configuration(pools: pools)
             let name = "\(rig.subnets.prefix4).7"

@@ -10,9 +10,6 @@ import Testing
 /// What a test of the plugin works with: a node, names and subnets that nobody else has, and what it makes of them.
 /// Afterwards nothing of it is left in the control plane.
 final class PluginRig: Sendable {
-    /// Each test has several processes with real deadlines, so only some of the tests run at once.
-    private static let turnstile = Turnstile(width: 6)
-
     let controlPlane: ControlPlane
     let node: TestNode
     let subnets: TestSubnets
@@ -32,7 +29,8 @@ final class PluginRig: Sendable {
         self.controlPlane = controlPlane
         self.subnets = subnets
         optionalProxy = proxy
-        node = try await TestNode(controlPlane, name: subnets.name("node"), through: proxy, settings: settings)
+        node = try await TestNode(
+            controlPlane, name: subnets.name("node"), through: proxy, settings: Self.patient(settings))
         made.withLock { $0.nodes.append(node) }
     }
 
@@ -46,7 +44,7 @@ final class PluginRig: Sendable {
         _ body: (PluginRig) async throws -> Answer
     ) async throws -> Answer {
         let controlPlane = try await ControlPlane.ready()
-        return try await turnstile.pass(takingAll: isAlone) {
+        return try await Turnstile.plugins.pass(takingAll: isAlone) {
             try await lend(try await PluginRig(controlPlane, Subnets.next(), nil, settings: settings), body)
         }
     }
@@ -57,7 +55,7 @@ final class PluginRig: Sendable {
         _ body: (PluginRig, FaultProxy) async throws -> Answer
     ) async throws -> Answer {
         let controlPlane = try await ControlPlane.ready()
-        return try await turnstile.pass {
+        return try await Turnstile.plugins.pass {
             try await controlPlane.withFaultProxy { proxy in
                 let rig = try await PluginRig(controlPlane, Subnets.next(), proxy, settings: settings)
                 return try await lend(rig) { try await body($0, proxy) }
@@ -122,15 +120,26 @@ extension PluginRig {
 
     /// Merges members into the spec of a pool.
     func changePool(_ name: String, _ spec: JSON) async throws {
-        _ = try await controlPlane.withAdmin {
+        try await controlPlane.writeThrough(.ipPools) {
             try $0.patch(.ipPools, name: name, patch: .merge(["spec": spec]), deadline: .soon)
         }
     }
 
+    /// Deletes a pool that has no finalizer, and waits until the server's cache has it no more.
     func deletePool(_ name: String) async throws {
-        _ = try await controlPlane.withAdmin {
-            try $0.delete(.ipPools, name: name, preconditions: nil, deadline: .soon)
+        try await controlPlane.withAdmin { client in
+            try client.delete(.ipPools, name: name, preconditions: nil, deadline: .soon)
+            let options = ListOptions(fieldSelector: "metadata.name=\(name)", resourceVersion: "0", form: .metadata)
+            let end = Moment.soon
+            while try !client.list(.ipPools, options: options, deadline: end).items.isEmpty {}
         }
+    }
+
+    /// Settings with a time for a busy machine, unless they have one.
+    private static func patient(_ settings: JSON) -> JSON {
+        var patient: JSON = ["timeoutSeconds": 60]
+        for member in settings.object?.members ?? [] { patient[member.name] = member.value }
+        return patient
     }
 
     /// Another node, straight at the API server.
@@ -139,7 +148,8 @@ extension PluginRig {
     }
 
     func makeNode(named name: String, machineID: String? = nil, settings: JSON = [:]) async throws -> TestNode {
-        let node = try await TestNode(controlPlane, name: name, machineID: machineID, settings: settings)
+        let node = try await TestNode(
+            controlPlane, name: name, machineID: machineID, settings: Self.patient(settings))
         made.withLock { $0.nodes.append(node) }
         return node
     }

@@ -20,6 +20,9 @@ struct FaultScheduleTests {
                 let schedule = FaultSchedule(bench: bench, nodes: nodes, pools: [v4, v6], seed: seed)
                 schedule.begin()
                 try await schedule.run(operations: 100)
+                for _ in 0..<10 where schedule.counts.kills == 0 || schedule.counts.failures == 0 {
+                    try await schedule.run(operations: 20)
+                }
                 bench.proxy.removeRules()
                 try await schedule.end()
                 #expect(schedule.counts.kills > 0 && schedule.counts.failures > 0, "\(schedule.counts)")

@@ -7,7 +7,7 @@ import KubernetesCore
 import TestSupport
 import Testing
 
-@Suite("Pending releases", .timeLimit(.minutes(1)))
+@Suite("Pending releases", .timeLimit(.minutes(10)))
 struct PendingReleaseTests {
     /// A list of what is to be released is old as soon as it is read: while one of its releases is under way, an ADD may
     /// take up another.
@@ -117,6 +117,7 @@ struct PendingReleaseTests {
     {
         try await withOwedRelease { bench, pool in
             let configuration = bench.configuration([pool])
+            try bench.node.forgetOutage()
             try await bench.node.delAgain(try bench.node.newSandbox(), configuration).checked()
             #expect(bench.node.pendingReleases.isEmpty)
             #expect(try await bench.allocations(pool).isEmpty)

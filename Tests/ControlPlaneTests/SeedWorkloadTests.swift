@@ -225,6 +225,7 @@ struct SeedWorkloadTests {
             _ = try await concurrently(added) { node, sandbox, _ in
                 expectSilentSuccess(try await node.del(sandbox, node.configuration(pools: [pool])))
             }
+            for node in nodes { try await node.catchUp(node.configuration(pools: [pool])) }
             #expect(try await rig.objects("\(LabelKey.pool)=\(pool)").isEmpty)
         }
     }
@@ -249,6 +250,7 @@ struct SeedWorkloadTests {
                 expectSilentSuccess(
                     try await rig.node.del(sandbox, rig.node.configuration(network: network, pools: [pool])))
             }
+            try await rig.node.catchUp(rig.node.configuration(pools: pools))
             try await rig.expectNothingHeld()
         }
     }

@@ -135,7 +135,7 @@ struct AdmissionRig: Sendable {
 
     /// What the API server's cache of webhook configurations has learnt can only be tried.
     static func until(_ what: String, _ isSo: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         while try await !isSo() {
             guard ContinuousClock.now < deadline else { throw TestSetUpError("in vain: \(what)") }
             try await Task.sleep(for: .milliseconds(50))
@@ -161,7 +161,7 @@ struct AdmissionRig: Sendable {
     func waitForCertificates(
         _ what: String, _ isRight: @escaping @Sendable (CertificateSecret) -> Bool
     ) async throws -> CertificateSecret {
-        try await rig.ledger.secrets.wait(for: what, within: .seconds(40)) { secrets -> CertificateSecret? in
+        try await rig.ledger.secrets.wait(for: what, within: .seconds(120)) { secrets -> CertificateSecret? in
             secrets[Self.secret].map { CertificateSecret(secretData: $0["data"]) }.flatMap { isRight($0) ? $0 : nil }
         }
     }
@@ -175,7 +175,7 @@ struct AdmissionRig: Sendable {
     }
 
     private func waitForTrust(_ isRight: @escaping @Sendable (String) -> Bool) async throws {
-        _ = try await rig.ledger.webhooks.wait(for: "the caBundle", within: .seconds(40)) { webhooks -> Bool? in
+        _ = try await rig.ledger.webhooks.wait(for: "the caBundle", within: .seconds(120)) { webhooks -> Bool? in
             let client = webhooks[Self.configuration]?["webhooks"]?.array?.first?["clientConfig"]
             return client?["caBundle"]?.string.map(isRight) == true ? true : nil
         }

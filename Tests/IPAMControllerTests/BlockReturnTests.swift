@@ -11,7 +11,8 @@ import Testing
 extension ControllerTests {
     /// Blocks that are empty go back to their pools.
     @Suite("Returning blocks") struct BlockReturnTests {
-        private static let delay: Duration = .milliseconds(500)
+        /// Long enough for a test to do something meanwhile.
+        private static let delay: Duration = .seconds(4)
 
         @Test func `C6: a removed node's block comes back once its allocations are gone, and not before`() async throws
         {
@@ -160,7 +161,7 @@ extension ObservedLedger {
     fileprivate func waitForBlock(
         _ name: String, _ what: String, _ isRight: @escaping @Sendable (JSON?) -> Bool
     ) async throws {
-        _ = try await blocks.wait(for: "\(name): \(what)", within: .seconds(40)) { blocks -> Bool? in
+        _ = try await blocks.wait(for: "\(name): \(what)", within: .seconds(120)) { blocks -> Bool? in
             isRight(blocks[name]) ? true : nil
         }
     }

@@ -307,7 +307,7 @@ extension ControllerRig {
     fileprivate func waitForIPAMClaim(
         _ name: String, _ isRight: (IPAMClaim) -> Bool
     ) async throws -> IPAMClaim {
-        let end = ContinuousClock.now + .seconds(40)
+        let end = ContinuousClock.now + .seconds(120)
         while ContinuousClock.now < end {
             let found = try await controlPlane.ipamClaim(name)
             if isRight(found) { return found }
@@ -368,7 +368,7 @@ extension ControllerRig {
     func waitForClaim(
         _ claim: ClaimReference, _ what: String, _ isRight: @escaping @Sendable (IPClaim) -> Bool
     ) async throws -> IPClaim {
-        try await ledger.claims.wait(for: "\(claim.name): \(what)", within: .seconds(40)) { claims in
+        try await ledger.claims.wait(for: "\(claim.name): \(what)", within: .seconds(120)) { claims in
             claims[claim.name].flatMap { try? IPClaim($0) }.flatMap { isRight($0) ? $0 : nil }
         }
     }

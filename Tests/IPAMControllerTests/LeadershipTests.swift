@@ -26,7 +26,7 @@ extension ControllerTests {
                 try await rig.delete(gone)
                 let end = Gate("the end of the first leader")
                 let slow: @Sendable (inout ControllerSettings) -> Void = {
-                    $0.reclaimRate = RateLimit(perSecond: 40, burst: 10)
+                    $0.reclaimRate = RateLimit(perSecond: 5, burst: 60)
                 }
                 let first = Task {
                     try await rig.withController(settings: slow) { running in
@@ -43,7 +43,7 @@ extension ControllerTests {
                     #expect(running.metric("berth_leader") == 0)
                     end.open()
                     let released = try await first.value
-                    #expect(released >= 40 && released < 200, "\(released)")
+                    #expect(released > 0 && released < 200, "\(released)")
                     try await rig.ledger.waitUntilGone(leaked)
                     try await running.waitForMetric("berth_leader", 1)
                     let rest = running.metric("berth_reclaimed_total{reason=\"PodDeleted\"}") ?? 0
@@ -65,12 +65,14 @@ extension ControllerTests {
                     try await rig.ledger.waitUntilGone(names[0])
                     try await rig.withController(waitsForLeadership: false, passesProxy: false) { second in
                         // What is suspected by the first one now must not be freed by it later.
+                        let writes = proxy.when(.verb("delete", "ipallocations.ipam.berth.dev"), .always, .hang)
                         try await rig.controlPlane.delete(pods[1])
                         await proxy.suspend()
                         try await rig.ledger.waitUntilGone(names[1])
                         try await second.waitForMetric("berth_leader", 1)
                         try await first.waitForMetric("berth_leader", 0)
                         proxy.clearLog()
+                        writes.remove()
                         try await proxy.resume()
                         try await proxy.waitFor("the first one's look at the lease") {
                             $0.count("get", "leases.coordination.k8s.io") > 0

@@ -63,12 +63,12 @@ final class ObservedLedger: Sendable {
     func wait<Found: Sendable>(
         _ what: String, _ pick: @escaping @Sendable ([String: JSON]) -> Found?
     ) async throws -> Found {
-        try await allocations.wait(for: what, within: .seconds(40), pick)
+        try await allocations.wait(for: what, within: .seconds(120), pick)
     }
 
     /// Waits until the status of a pool is as `isRight` wants it.
     func waitForPool(_ name: String, _ what: String, _ isRight: @escaping @Sendable (JSON) -> Bool) async throws {
-        _ = try await pools.wait(for: "\(name): \(what)", within: .seconds(40)) { pools -> Bool? in
+        _ = try await pools.wait(for: "\(name): \(what)", within: .seconds(120)) { pools -> Bool? in
             pools[name].map(isRight) == true ? true : nil
         }
     }
@@ -77,13 +77,13 @@ final class ObservedLedger: Sendable {
     func waitForReservation(
         _ name: String, _ what: String, _ isRight: @escaping @Sendable (JSON) -> Bool
     ) async throws {
-        _ = try await reservations.wait(for: "\(name): \(what)", within: .seconds(40)) { reservations -> Bool? in
+        _ = try await reservations.wait(for: "\(name): \(what)", within: .seconds(120)) { reservations -> Bool? in
             reservations[name].map(isRight) == true ? true : nil
         }
     }
 
     func waitForEvent(about name: String, reason: String) async throws -> String {
-        try await events.wait(for: "the event \(reason) about \(name)", within: .seconds(40)) { events in
+        try await events.wait(for: "the event \(reason) about \(name)", within: .seconds(120)) { events in
             events.values.first {
                 $0["involvedObject"]?["name"]?.string == name && $0["reason"]?.string == reason
             }?["message"]?.string
@@ -94,7 +94,7 @@ final class ObservedLedger: Sendable {
 
     /// Waits until a controller leads: its stores have synced by the time that the metric says so.
     func leads(_ controller: AddressController, _ registry: MetricsRegistry) async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         while !registry.render().contains("berth_leader 1\n") || controller.synced.contains(where: { !$0.isSynced }) {
             guard ContinuousClock.now < deadline else { throw TestSetUpError("the controller does not lead") }
             // The metric is for scrapers, who poll too.

@@ -90,7 +90,7 @@ func condition(_ pool: JSON, _ type: String) -> JSON? {
 
 extension ObservedLedger {
     func waitUntilPoolIsGone(_ name: String) async throws {
-        _ = try await pools.wait(for: "the end of pool \(name)", within: .seconds(40)) { pools -> Bool? in
+        _ = try await pools.wait(for: "the end of pool \(name)", within: .seconds(120)) { pools -> Bool? in
             pools[name] == nil ? true : nil
         }
     }

@@ -17,7 +17,7 @@ struct RunningController: Sendable {
 
     /// Waits until it has read everything once.
     func waitForStores() async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         while controller.synced.contains(where: { !$0.isSynced }) {
             guard ContinuousClock.now < deadline else { throw TestSetUpError("the stores are not filled") }
             // Readiness is for kubelet, which polls too.
@@ -27,7 +27,7 @@ struct RunningController: Sendable {
 
     /// Waits until a sample has a value.
     func waitForMetric(_ series: String, _ value: Int) async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         while metric(series) != value {
             guard ContinuousClock.now < deadline else {
                 throw TestSetUpError("\(series) is \(metric(series) ?? -1), not \(value)")

@@ -71,12 +71,12 @@ extension ControllerTests {
                 }
             case "IPClaim":
                 let name = sample.name
-                _ = try await rig.ledger.claims.wait(for: "\(name) is Ready", within: .seconds(40)) { claims -> Bool? in
+                _ = try await rig.ledger.claims.wait(for: "\(name) is Ready", within: .seconds(120)) { claims -> Bool? in
                     claims[name].flatMap { condition($0, "Ready") }?["status"] == "True" ? true : nil
                 }
             case "IPBlock":
                 let name = sample.name
-                _ = try await rig.ledger.blocks.wait(for: name, within: .seconds(40)) { $0[name] }
+                _ = try await rig.ledger.blocks.wait(for: name, within: .seconds(120)) { $0[name] }
             default: break
             }
         }

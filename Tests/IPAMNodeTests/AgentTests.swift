@@ -40,7 +40,7 @@ struct AgentTests {
                 #expect(mark.isAgents)
                 #expect(mark.machineID == rig.node.machineID)
                 #expect(mark.duration == .seconds(4))
-                try await agent.waitForMetric(#"berth_node_lease_renewals_total{result="renewed"}"#, 3)
+                try await agent.waitForMetric(#"berth_node_lease_renewals_total{result="renewed"}"#, atLeast: 3)
             }
             let left = try await rig.controlPlane.withAdmin { [name = rig.node.name] in
                 try $0.get(.leases, namespace: "berth-system", name: name, deadline: .soon)
@@ -94,7 +94,7 @@ struct AgentTests {
                 try $0.create(.leases, namespace: "berth-system", name: name, object: object, deadline: .soon)
             }
             try await rig.withAgent { agent in
-                try await agent.waitForMetric(#"berth_node_lease_renewals_total{result="failed"}"#, 2)
+                try await agent.waitForMetric(#"berth_node_lease_renewals_total{result="failed"}"#, atLeast: 2)
             }
             let left = try await rig.controlPlane.withAdmin {
                 try $0.get(.leases, namespace: "berth-system", name: name, deadline: .soon)

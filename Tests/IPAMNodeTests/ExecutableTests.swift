@@ -67,7 +67,7 @@ struct ExecutableTests {
 
     /// A probe is for kubelet, which polls too.
     private static func wait(_ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(60)
         while try await !condition() {
             guard ContinuousClock.now < deadline else { throw TestSetUpError("the probe does not see it") }
         }

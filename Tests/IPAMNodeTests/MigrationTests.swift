@@ -69,16 +69,6 @@ struct MigrationTests {
 }
 
 extension NodeRig {
-    fileprivate func makeClaim(_ suffix: String) async throws -> String {
-        let name = subnets.name(suffix)
-        let object: JSON = [
-            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPClaim",
-            "metadata": ["name": .string(name), "namespace": "default"], "spec": [:],
-        ]
-        try await controlPlane.apply(object)
-        return name
-    }
-
     /// Waits until the agent has released what died after everything that the test did; the pool has a cooldown.
     fileprivate func waitForEnd(_ suffix: String, pool: String) async throws {
         let sentinel = try await start(suffix, pool: pool)

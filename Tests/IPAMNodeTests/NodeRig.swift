@@ -212,6 +212,17 @@ final class NodeRig: Sendable {
         return Started(sandbox: sandbox, address: address, name: allocation.metadata.name, allocation: allocation)
     }
 
+    /// A claim that pods name in an annotation.
+    func makeClaim(_ suffix: String) async throws -> String {
+        let name = subnets.name(suffix)
+        let object: JSON = [
+            "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPClaim",
+            "metadata": ["name": .string(name), "namespace": "default"], "spec": [:],
+        ]
+        try await controlPlane.apply(object)
+        return name
+    }
+
     func deleteAllocation(_ name: String) async throws {
         try await controlPlane.withAdmin { client in
             _ = try client.delete(.ipAllocations, name: name, preconditions: nil, deadline: .soon)
@@ -305,10 +316,19 @@ struct RunningAgent: Sendable {
     }
 
     func waitForMetric(_ series: String, _ value: Double) async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
-        while metric(series) != value {
+        try await waitForMetric(series, "\(value)") { $0 == value }
+    }
+
+    /// For a counter that goes on growing.
+    func waitForMetric(_ series: String, atLeast value: Double) async throws {
+        try await waitForMetric(series, "at least \(value)") { $0 >= value }
+    }
+
+    private func waitForMetric(_ series: String, _ what: String, _ isSo: (Double) -> Bool) async throws {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while metric(series).map(isSo) != true {
             guard ContinuousClock.now < deadline else {
-                throw TestSetUpError("\(series) is \(metric(series) ?? -1), not \(value)")
+                throw TestSetUpError("\(series) is \(metric(series) ?? -1), not \(what)")
             }
             // Metrics are for scrapers, who poll too.
             try await Task.sleep(for: .milliseconds(10))

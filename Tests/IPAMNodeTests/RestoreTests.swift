@@ -54,6 +54,35 @@ struct RestoreTests {
         }
     }
 
+    @Test(.controlPlane) func `one that is not its claim's any more cools after the DEL, and is kept for nobody`()
+        async throws
+    {
+        try await NodeRig.run { rig in
+            let pool = try await rig.makePool(cooldown: "1h")
+            let claim = try await rig.makeClaim("claim")
+            let pod = rig.remember(
+                try await rig.controlPlane.makePod(
+                    rig.subnets.name("pod"), node: rig.node.name, annotations: [AnnotationKey.claim: claim]))
+            try await rig.withAgent { agent in
+                let live = try await rig.start(try await rig.makeSandbox(pod), pool: pool)
+                #expect(live.allocation.spec.claim?.name == claim)
+                // As the controller does when the claim is deleted.
+                var patch = IPAllocation.releasePatch(
+                    at: "2025-11-20T09:07:05Z", uid: live.allocation.metadata.uid,
+                    resourceVersion: live.allocation.metadata.resourceVersion)
+                patch["spec"]?["claim"] = .null
+                patch["metadata"]?["labels"]?[LabelKey.claim] = .null
+                try await rig.patch(live.name, patch)
+                try await agent.waitForMetric("berth_node_restored_total", 1)
+                let restored = try #require(try await rig.controlPlane.allocation(live.address))
+                #expect(restored.spec.attachment == live.sandbox.attachment() && restored.spec.claim == nil)
+                try await rig.node.del(live.sandbox, rig.node.configuration(pools: [pool])).checked()
+                #expect(try await rig.controlPlane.allocation(live.address)?.spec.state == .cooling)
+            }
+            try await rig.controlPlane.kubectl(["delete", "ipclaim", claim])
+        }
+    }
+
     @Test(.controlPlane) func `nothing is entered for a pod that is gone`() async throws {
         try await NodeRig.run { rig in
             let pool = try await rig.makePool()

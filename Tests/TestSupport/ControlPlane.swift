@@ -249,6 +249,6 @@ extension ResourceType {
 }
 
 extension Moment {
-    /// A deadline that only a fault reaches: in 30 s.
-    package static var soon: Moment { .now() + .seconds(30) }
+    /// A deadline that only a fault reaches: in 60 s.
+    package static var soon: Moment { .now() + .seconds(60) }
 }

@@ -74,7 +74,7 @@ package final class FaultProxy: Sendable {
 
     /// Waits until the log fulfils a condition.
     package func waitFor(
-        _ what: String, within limit: Duration = .seconds(30),
+        _ what: String, within limit: Duration = .seconds(60),
         _ condition: @escaping @Sendable ([ProxyLogEntry]) -> Bool
     ) async throws {
         try await journal.entries.wait(for: what, within: limit) { entries -> Void? in condition(entries) ? () : nil }
@@ -84,7 +84,7 @@ package final class FaultProxy: Sendable {
     package var connectionCount: Int { server.connections.value }
 
     /// Waits until clients hold so many connections.
-    package func waitForConnections(_ count: Int, within limit: Duration = .seconds(30)) async throws {
+    package func waitForConnections(_ count: Int, within limit: Duration = .seconds(60)) async throws {
         try await server.connections.wait(for: "\(count) connections", within: limit) { now -> Void? in
             now == count ? () : nil
         }

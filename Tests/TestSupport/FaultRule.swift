@@ -200,7 +200,7 @@ package final class FaultRule: Sendable, CustomStringConvertible {
     package func remove() { state.update { $0.isRemoved = true } }
 
     /// Waits until it has acted upon `count` requests.
-    package func hit(_ count: Int = 1, within limit: Duration = .seconds(30)) async throws {
+    package func hit(_ count: Int = 1, within limit: Duration = .seconds(60)) async throws {
         try await state.wait(for: "request \(count) of the \(self)", within: limit) { state -> Void? in
             state.hits >= count ? () : nil
         }

@@ -17,7 +17,7 @@ package final class Gate: Sendable, CustomStringConvertible {
     package var description: String { "\(name): \(arrivals) arrived, \(isOpen ? "open" : "closed")" }
 
     /// Waits until `count` have arrived, whether they have passed meanwhile or not.
-    package func reached(_ count: Int = 1, within limit: Duration = .seconds(30)) async throws {
+    package func reached(_ count: Int = 1, within limit: Duration = .seconds(60)) async throws {
         try await state.wait(for: "arrival \(count) at \(name)", within: limit) { state -> Void? in
             state.arrivals >= count ? () : nil
         }

@@ -59,7 +59,7 @@ package final class Observed<Value: Sendable>: Sendable {
     ///
     /// - Throws: `WaitTimeout` after `limit`, with the value as it then was; `CancellationError`.
     package func wait<Found: Sendable>(
-        for what: @autoclosure () -> String, within limit: Duration = .seconds(30),
+        for what: @autoclosure () -> String, within limit: Duration = .seconds(60),
         _ pick: @escaping @Sendable (Value) -> Found?
     ) async throws -> Found {
         if let found = pick(value) { return found }

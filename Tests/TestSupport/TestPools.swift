@@ -1,7 +1,7 @@
 internal import IPAMAPI
 package import JSONText
-internal import KubernetesClient
-internal import KubernetesCore
+package import KubernetesClient
+package import KubernetesCore
 
 extension ControlPlane {
     /// Makes a pool; `spec` is as in YAML.
@@ -13,17 +13,30 @@ extension ControlPlane {
             "apiVersion": "ipam.berth.dev/v1alpha1", "kind": "IPPool", "metadata": ["name": .string(name)],
             "spec": spec,
         ]
-        _ = try await withAdmin { try $0.create(.ipPools, name: name, object: object, deadline: .soon) }
+        try await writeThrough(.ipPools) { try $0.create(.ipPools, name: name, object: object, deadline: .soon) }
         if isCompiled { try await compileNothing(into: name) }
     }
 
     /// Says in the status of a pool that reservations were compiled for its present generation, and that there are none.
     package func compileNothing(into name: String) async throws {
-        try await withAdmin { client in
+        try await writeThrough(.ipPools) { client in
             let json = try client.get(.ipPools, name: name, deadline: .soon)
             let status: JSON = ["reservedGeneration": json["metadata"]?["generation"] ?? 1]
-            _ = try client.patch(
+            return try client.patch(
                 .ipPools, name: name, patch: .merge(["status": status]), subresource: "status", deadline: .soon)
+        }
+    }
+
+    /// Writes an object, and waits until the server's cache has it, from which the plugin lists pools.
+    ///
+    /// - Parameter write: Gives the object as it was written.
+    package func writeThrough(_ type: ResourceType, _ write: @escaping @Sendable (Client) throws -> JSON) async throws {
+        try await withAdmin { client in
+            let version = try write(client)["metadata"]?["resourceVersion"]?.string
+            // Answered when the cache is as new as that; nothing has the label.
+            let options = ListOptions(
+                labelSelector: "test.berth.dev/nothing", resourceVersion: version, form: .metadata)
+            _ = try client.list(type, options: options, deadline: .soon)
         }
     }
 

@@ -2,6 +2,9 @@ internal import Synchronization
 
 /// Lets only so many in at once, in the order in which they came.
 package final class Turnstile: Sendable {
+    /// For tests of the plugin: each has several processes with real deadlines.
+    package static let plugins = Turnstile(width: 6)
+
     private struct State {
         var free: Int
         var waiting: [(places: Int, continuation: CheckedContinuation<Void, Never>)] = []
