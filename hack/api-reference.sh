@@ -12,7 +12,7 @@ here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 # shellcheck source=hack/lib.sh
 . "$here/lib.sh"
 
-go=/usr/lib/go-1.19/bin
+go=$(go_folder || true)
 libraries=/usr/share/gocode
 page=docs/api.md
 
@@ -25,7 +25,7 @@ case ${1:-} in
 esac
 (($# <= 1)) || { usage >&2 && exit 2; }
 [[ -x $go/go && -d $libraries/src/gopkg.in/yaml.v2 ]] ||
-    die 'Go 1.19 or its YAML library is not installed; hack/setup.sh --with-nodes installs it'
+    die 'Go or its YAML library is not installed; hack/setup.sh --with-nodes installs it'
 cd "$root"
 export GOPATH=$libraries GO111MODULE=off GOFLAGS='' CGO_ENABLED=0
 

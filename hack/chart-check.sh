@@ -204,13 +204,14 @@ check_alerts() {
 }
 
 check_renderer() {
-    local unformatted
-    unformatted=$(/usr/lib/go-1.19/bin/gofmt -l hack/render)
+    local unformatted go
+    go=$(go_folder) || die 'Go is not installed; hack/setup.sh --with-nodes installs it'
+    unformatted=$("$go/gofmt" -l hack/render)
     [[ -z $unformatted ]] || problem "gofmt would change $unformatted"
     (
         cd hack/render
         export GOPATH=/usr/share/gocode GO111MODULE=off GOFLAGS='' CGO_ENABLED=0
-        /usr/lib/go-1.19/bin/go vet . && /usr/lib/go-1.19/bin/go test . >&2
+        "$go/go" vet . && "$go/go" test . >&2
     ) || problem 'the tests of the renderer'
 }
 

@@ -68,18 +68,24 @@ find_programs() {
     done
 }
 
+# The minor version of the kubelet; 0 when it does not say.
+kubelet_minor() {
+    local minor
+    minor=$("$assets/kubelet" --version | sed -n 's/^Kubernetes v1\.\([0-9]*\)\..*/\1/p')
+    echo "${minor:-0}"
+}
+
 # Says what a newer kubelet misses on this machine. Whoever knows better goes on.
 check_machine() {
     local kubelet containerd
-    kubelet=$("$assets/kubelet" --version | sed -n 's/^Kubernetes v1\.\([0-9]*\)\..*/\1/p')
+    kubelet=$(kubelet_minor)
     containerd=$(containerd --version | awk '{ sub("^v", "", $3); print $3 }')
-    if ((${kubelet:-0} >= 35)) && [[ $(stat --file-system --format=%T /sys/fs/cgroup) != cgroup2fs ]]; then
-        say "warning: this machine has cgroup v1, at which kubelet ends from 1.35 on, and this is 1.$kubelet: boot with" \
-            'systemd.unified_cgroup_hierarchy=1'
+    if ((kubelet >= 35)) && [[ $(stat --file-system --format=%T /sys/fs/cgroup) != cgroup2fs ]]; then
+        say "warning: this machine has cgroup v1, which kubelet supports no more, and this is 1.$kubelet: should it end," \
+            'boot with systemd.unified_cgroup_hierarchy=1'
     fi
-    if ((${kubelet:-0} >= 36)) && [[ $containerd == [01].* ]]; then
-        say "warning: this is containerd $containerd; Kubernetes 1.35 was the last to support containerd 1, and kubelet" \
-            "1.$kubelet may not run pods with it"
+    if ((kubelet >= 36)) && [[ $containerd == [01].* ]]; then
+        say "warning: this is containerd $containerd; Kubernetes 1.35 was the last that was released for containerd 1"
     fi
 }
 
@@ -254,6 +260,10 @@ registryPullQPS: 0
 nodeStatusUpdateFrequency: 4s
 staticPodPath: /etc/kubernetes/manifests
 YAML
+    # From 1.31 on, and from 1.35 on kubelet ends at cgroup v1 without it.
+    if (($(kubelet_minor) >= 31)); then
+        echo 'failCgroupV1: false' >>"$folder/etc/kubernetes/kubelet.yaml"
+    fi
     mkdir -p "$folder/etc/kubernetes/manifests"
     sed "s|server: .*|server: https://$network.1:$APISERVER_PORT|" "$dir/control-plane/admin.kubeconfig" \
         >"$folder/etc/kubernetes/kubelet.kubeconfig"

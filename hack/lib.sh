@@ -39,6 +39,17 @@ as_root() {
     fi
 }
 
+# go_folder: prints where go and gofmt are: Debian 12's, otherwise those on PATH.
+go_folder() {
+    if [[ -x /usr/lib/go-1.19/bin/go ]]; then
+        echo /usr/lib/go-1.19/bin
+    elif command -v go >/dev/null; then
+        dirname "$(readlink -f "$(command -v go)")"
+    else
+        return 1
+    fi
+}
+
 # short_hash FILE: the first twelve digits of its SHA-256.
 short_hash() { sha256sum "$1" | cut -c1-12; }
 

@@ -23,7 +23,7 @@ here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 # shellcheck source=hack/lib.sh
 . "$here/lib.sh"
 
-go=/usr/lib/go-1.19/bin/go
+go=$(go_folder || true)/go
 libraries=/usr/share/gocode
 
 # Prints the path of the renderer, and builds it when its sources have changed.
@@ -34,7 +34,7 @@ renderer() {
     built=$cache/render-$hash
     if [[ ! -x $built ]]; then
         [[ -x $go && -d $libraries/src/github.com/Masterminds/sprig && -d $libraries/src/sigs.k8s.io/yaml ]] ||
-            die 'Go 1.19 or its libraries are not installed; hack/setup.sh --with-nodes installs them'
+            die 'Go or its libraries are not installed; hack/setup.sh --with-nodes installs them'
         mkdir -p "$cache"
         rm -f "$cache"/render-*
         GOPATH=$libraries GO111MODULE=off GOFLAGS='' CGO_ENABLED=0 "$go" build -o "$built.$$" "$here"/render/*.go >&2

@@ -5,9 +5,9 @@
 # Usage: hack/setup.sh [--check] [--with-nodes]
 #
 #   --check       install nothing; name what is missing and exit 1 when something is
-#   --with-nodes  also what hack/image.sh, hack/cluster.sh and hack/e2e.sh run: containerd, runc, umoci, a static busybox
-#                 and etcdctl, each only where the program is not there already; and what the chart is rendered and
-#                 checked with, Go 1.19 and libraries of Debian 12
+#   --with-nodes  also what hack/image.sh, hack/cluster.sh and hack/e2e.sh run: containerd, runc, umoci, a static busybox,
+#                 each only where the program is not there already; and what the chart is rendered and checked with, Go
+#                 and libraries of Debian
 #
 # Without apt-get it only checks.
 #
@@ -30,7 +30,7 @@ packages=(
 )
 # What hack/render.sh and hack/api-reference.sh are built with, and what hack/policy-check.sh makes its environment with.
 chart_packages=(
-    golang-1.19-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev golang-gopkg-yaml.v2-dev
+    golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev golang-gopkg-yaml.v2-dev
     golang-github-xeipuuv-gojsonschema-dev
     python3 python3-venv
 )
@@ -59,7 +59,6 @@ is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) =
 node_packages() {
     local program
     for program in containerd runc umoci; do type -P "$program" >/dev/null || echo "$program"; done
-    type -P etcdctl >/dev/null || echo etcd-client
     file --brief --dereference "$(type -P busybox || true)" 2>/dev/null | grep -q 'statically linked' || echo busybox-static
 }
 
@@ -68,6 +67,8 @@ install_packages() {
     if [[ -n $with_nodes ]]; then
         mapfile -t -O "${#packages[@]}" packages < <(node_packages)
         packages+=("${chart_packages[@]}")
+        # Debian 12's; any other from 1.19 on serves.
+        go_folder >/dev/null || packages+=("$(apt-cache show golang-1.19-go >/dev/null 2>&1 && echo golang-1.19-go || echo golang-go)")
     fi
     has_kubectl || packages+=(kubernetes-client)
     has_assets && has_node_assets || packages+=("${control_plane_packages[@]}")
@@ -110,11 +111,11 @@ check_without_apt() {
     done
     [[ -x /usr/lib/cni/bridge || -x /opt/cni/bin/bridge ]] || missing+=('the CNI plugins, in /opt/cni/bin')
     if [[ -n $with_nodes ]]; then
-        for name in containerd runc ctr umoci busybox etcdctl; do
+        for name in containerd runc ctr umoci busybox; do
             command -v "$name" >/dev/null || missing+=("the program $name")
         done
-        [[ -x /usr/lib/go-1.19/bin/go && -d /usr/share/gocode/src/github.com/Masterminds/sprig ]] ||
-            missing+=('Go 1.19 and the libraries of hack/render.sh, where Debian has them')
+        { go_folder >/dev/null && [[ -d /usr/share/gocode/src/github.com/Masterminds/sprig ]]; } ||
+            missing+=('Go and the libraries of hack/render.sh, where Debian has them')
         has_node_assets ||
             missing+=('kubelet, kube-controller-manager and kube-scheduler: KUBEBUILDER_ASSETS must hold them too')
     fi

@@ -12,14 +12,32 @@ package struct IPAMClaim: Hashable, Sendable {
     package let ipRequests: [String]
     /// What was given to it: an address of each family, with the prefix length of its subnet.
     package let ips: [String]
+    /// The name of the pod that has them; empty for none.
     package let ownerPod: String
+    /// How the definition that the server has describes the pod, as far as its status shows.
+    package let ownerPodForm: OwnerPodForm?
+
+    /// Releases from 0.5 on have an object there, definitions between them a text.
+    package enum OwnerPodForm: Hashable, Sendable, CaseIterable {
+        case object, text
+
+        package func json(_ pod: String) -> JSON {
+            switch self {
+            case .object: ["name": .string(pod)]
+            case .text: .string(pod)
+            }
+        }
+    }
 
     package init(_ json: JSON) throws(JSONDecodingError) {
         let fields = try JSONFields(json)
         metadata = try ObjectMetadata(fields)
         ipRequests = try fields.fields("spec")?.strings("ipRequests") ?? []
         ips = try fields.fields("status")?.strings("ips") ?? []
-        ownerPod = try fields.fields("status")?.string("ownerPod") ?? ""
+        let owner = json["status"]?["ownerPod"]
+        // It is for people: what is neither is no reason to refuse the rest.
+        ownerPod = owner?.string ?? owner?["name"]?.string ?? ""
+        ownerPodForm = owner.flatMap { $0.string != nil ? .text : $0["name"] != nil ? .object : nil }
     }
 
     /// The addresses that it must get.

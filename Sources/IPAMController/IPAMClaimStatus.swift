@@ -26,11 +26,19 @@ extension ClaimReconciler {
         guard found.metadata.uid == owner.uid, !found.metadata.isBeingDeleted, Self.covers(ips, found.wishes),
             found.ips != ips || found.ownerPod != pod
         else { return }
-        // What was overtaken is looked at again with the next change of the claim.
-        let outcome = try await writer.patch(
-            .ipamClaims, namespace: claim.namespace, found.metadata,
-            ["status": ["ips": .strings(ips), "ownerPod": .string(pod)]], subresource: "status")
-        if case .overtaken = outcome { throw IPAMClaimOvertaken() }
+        let forms = found.ownerPodForm.map { [$0] } ?? IPAMClaim.OwnerPodForm.allCases
+        for (index, form) in forms.enumerated() {
+            do {
+                let outcome = try await writer.patch(
+                    .ipamClaims, namespace: claim.namespace, found.metadata,
+                    ["status": ["ips": .strings(ips), "ownerPod": form.json(pod)]], subresource: "status")
+                // What was overtaken is looked at again with the next change of the claim.
+                if case .overtaken = outcome { throw IPAMClaimOvertaken() }
+                return
+            } catch let error as APIError where error.status?.code == 422 && index + 1 < forms.count {
+                // The definition has the other form.
+            }
+        }
     }
 
     /// Whether there is an address of each family that is asked for. While an ADD has only some, what it lacks would not

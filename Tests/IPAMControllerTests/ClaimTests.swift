@@ -40,9 +40,10 @@ extension ControllerTests {
             }
         }
 
-        @Test func `an IPAMClaim is told what the claim that stands for it has`() async throws {
+        @Test(arguments: IPAMClaim.OwnerPodForm.allCases)
+        func `an IPAMClaim is told what the claim that stands for it has`(form: IPAMClaim.OwnerPodForm) async throws {
             try await ControllerRig.run { rig in
-                try await rig.controlPlane.installIPAMClaims()
+                try await rig.controlPlane.installIPAMClaims(ownerPod: form)
                 let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
                 let name = rig.subnets.name("ipam")
                 let object = try await rig.controlPlane.makeIPAMClaim(name)
@@ -64,7 +65,7 @@ extension ControllerTests {
                 // The claim's own status is written before, and nothing else would come after it.
                 let address = rig.subnets.address4(10)
                 let told = try await rig.waitForIPAMClaim(name) { !$0.ips.isEmpty && !$0.ownerPod.isEmpty }
-                #expect(told.ips == ["\(address)/24"] && told.ownerPod == pod.name)
+                #expect(told.ips == ["\(address)/24"] && told.ownerPod == pod.name && told.ownerPodForm == form)
                 try await rig.deleteClaim(claim)
                 try await rig.controlPlane.delete(pod)
                 try await rig.ledger.waitUntilGone(address)

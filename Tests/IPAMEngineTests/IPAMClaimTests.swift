@@ -84,6 +84,17 @@ import Testing
         #expect(IPAMClaim.address("fd00::8/64") == "fd00::8" && IPAMClaim.address("10.0.0.8") == "10.0.0.8")
     }
 
+    @Test func `its pod is an object, a text, or nothing that is known`() throws {
+        let forms: [(JSON, String, IPAMClaim.OwnerPodForm?)] = [
+            (["name": "p"], "p", .object), ("p", "p", .text), (7, "", nil), (.null, "", nil),
+        ]
+        for (ownerPod, name, form) in forms {
+            let claim = try object(status: ["ips": ["10.0.0.8/24"], "ownerPod": ownerPod])
+            #expect(claim.ownerPod == name && claim.ownerPodForm == form && claim.ips == ["10.0.0.8/24"])
+        }
+        #expect(try object(status: ["ips": []]).ownerPodForm == nil)
+    }
+
     @Test func `the claim that stands for it goes with it, one for each network`() throws {
         let demand = IPAMClaimDemand(
             namespace: "shop",

@@ -20,8 +20,15 @@ extension ControlPlane {
     }
 
     /// Lets the API server serve IPAMClaims, as strict about their status as the original is.
-    package func installIPAMClaims() async throws {
+    ///
+    /// - Parameter ownerPod: How the definition describes the pod.
+    package func installIPAMClaims(ownerPod form: IPAMClaim.OwnerPodForm = .object) async throws {
         let text: JSON = ["type": "string"]
+        let pod: JSON =
+            switch form {
+            case .object: ["type": "object", "required": ["name"], "properties": ["name": text]]
+            case .text: text
+            }
         let texts: JSON = ["type": "array", "items": text]
         let schema: JSON = [
             "type": "object",
@@ -32,7 +39,7 @@ extension ControlPlane {
                 ],
                 "status": [
                     "type": "object", "required": ["ips", "ownerPod"],
-                    "properties": ["ips": texts, "ownerPod": text],
+                    "properties": ["ips": texts, "ownerPod": pod],
                 ],
             ],
         ]
@@ -62,7 +69,7 @@ extension ControlPlane {
             return try IPAMClaim(
                 client.patch(
                     .ipamClaims, namespace: namespace, name: name,
-                    patch: .merge(["status": ["ips": .strings(ips), "ownerPod": "earlier"]]), subresource: "status",
+                    patch: .merge(["status": ["ips": .strings(ips), "ownerPod": ["name": "earlier"]]]), subresource: "status",
                     deadline: .soon))
         }
     }
