@@ -39,7 +39,7 @@ extension AddressConfiguration {
             IPInterfaceAddress(address: held.address, length: held.pool.subnet.length)
                 .map { ResultIP(address: $0, gateway: held.pool.gateway) }
         }
-        return CNIResult(ips: ips, routes: routes, dns: dns)
+        return CNIResult(ips: ips, routes: routes, dns: dns, isRepeated: claimed.isRepeated)
     }
 }
 

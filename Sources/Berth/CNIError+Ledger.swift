@@ -10,7 +10,7 @@ extension CNIError {
         case .api(let failure, let attempts):
             let text = attempts > 1 ? "\(failure) (after \(attempts) attempts)" : "\(failure)"
             self = CNIError.api(failure, text)
-        case .deadline, .podChanged, .claimBusy, .deleted, .busy, .poolsChanged:
+        case .deadline, .podChanged, .claimBusy, .deleted, .busy, .poolsChanged, .contended:
             self.init(code: CNIError.tryAgainLater, message: "\(error)")
         case .poolUnusable:
             self.init(code: CNIError.poolUnusable, message: "\(error)")
@@ -44,6 +44,8 @@ extension CNIError {
 
     private static func api(_ error: APIError, _ text: String) -> CNIError {
         switch error.disposition {
+        case .stop(.forbidden) where error.isNamespaceTerminating:
+            CNIError(code: tryAgainLater, message: text, details: "the pod's namespace is being deleted")
         case .stop(.forbidden):
             CNIError(
                 code: forbidden, message: text,

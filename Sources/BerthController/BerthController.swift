@@ -56,14 +56,16 @@ struct BerthController: AsyncParsableCommand {
         let registry = MetricsRegistry()
         let source = CertificateSource()
         let service = HTTPOptions.service(http, namespace: cluster.namespace)
+        let configuration = try cluster.configuration()
         let controller = try AddressController(
-            cluster.configuration(), settings: ledger.settings(agentNamespace: cluster.namespace),
+            configuration, settings: ledger.settings(agentNamespace: cluster.namespace),
             election: cluster.election(), webhook: service.map { ($0, source) }, registry: registry, logger: logger)
         let server = ControllerServer(
             http.server, probes: ProbeEndpoint(metrics: registry) { controller.readiness(source) },
             admission: AdmissionEndpoint { [admission = controller.admission] in await admission.decide($0) },
             certificates: source, logger: logger)
-        var services: [any Service] = [server, ControllerService(controller: controller)]
+        let watch = ConfigurationWatch(configuration) { [cluster] in try cluster.configuration() }
+        var services: [any Service] = [server, ControllerService(controller: controller), WatchService(watch: watch)]
         if let folder = http.certificateDir {
             services.append(
                 CertificateFiles(
@@ -72,12 +74,12 @@ struct BerthController: AsyncParsableCommand {
         }
         logger.notice(
             "starting", metadata: ["version": "\(ProductVersion.text)", "identity": "\(cluster.processIdentity)"])
-        var configuration = ServiceGroupConfiguration(
+        var group = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger.forServiceGroup)
         // Before kubelet kills the process.
-        configuration.maximumGracefulShutdownDuration = .seconds(25)
-        try await ServiceGroup(configuration: configuration).run()
+        group.maximumGracefulShutdownDuration = .seconds(25)
+        try await ServiceGroup(configuration: group).run()
         logger.notice("stopped")
     }
 }
@@ -89,6 +91,17 @@ private struct ControllerService: Service {
     func run() async throws {
         try await cancelWhenGracefulShutdown { [controller] in
             do { try await controller.run() } catch is CancellationError {}
+        }
+    }
+}
+
+/// Ends the process, with a reason, when only a new one reaches the API server.
+private struct WatchService: Service {
+    let watch: ConfigurationWatch
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown { [watch] in
+            do { try await watch.run() } catch is CancellationError {}
         }
     }
 }

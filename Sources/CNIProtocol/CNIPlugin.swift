@@ -20,8 +20,8 @@ package protocol CNIPlugin {
     /// Succeeds exactly when an ADD would be served; else throws code 50 or 51.
     func status(_ request: NetworkRequest) throws(CNIError)
 
-    /// Undoes an ``add(_:)`` that succeeded but whose result could not be written, so that for the runtime it failed.
-    /// Calls ``del(_:)`` unless implemented.
+    /// Undoes an ``add(_:)`` that succeeded but whose result could not be written, so that for the runtime it failed. Not
+    /// called for a result that is repeated. Calls ``del(_:)`` unless implemented.
     func discard(_ request: AttachmentRequest) throws(CNIError)
 }
 

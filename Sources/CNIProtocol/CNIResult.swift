@@ -6,11 +6,14 @@ package struct CNIResult: Hashable, Sendable {
     package var ips: [ResultIP]
     package var routes: [ResultRoute]
     package var dns: ResultDNS?
+    /// An earlier ADD of the attachment has returned some of it: it may be in use, and only a DEL takes it away.
+    package var isRepeated: Bool
 
-    package init(ips: [ResultIP], routes: [ResultRoute] = [], dns: ResultDNS? = nil) {
+    package init(ips: [ResultIP], routes: [ResultRoute] = [], dns: ResultDNS? = nil, isRepeated: Bool = false) {
         self.ips = ips
         self.routes = routes
         self.dns = dns
+        self.isRepeated = isRepeated
     }
 
     /// Whether a result of this version can carry so many addresses. For before anything is claimed, because

@@ -122,12 +122,13 @@ extension Dispatcher {
         do throws(CNIError) {
             json = try result.json(for: request.version)
         } catch {
-            discard(request)
+            if !result.isRepeated { discard(request) }
             throw error
         }
         guard write(json) else {
-            report("the result of ADD could not be written to standard output; undoing it")
-            discard(request)
+            let end = result.isRepeated ? "a DEL takes back what an earlier ADD gave" : "undoing it"
+            report("the result of ADD could not be written to standard output; \(end)")
+            if !result.isRepeated { discard(request) }
             return Self.failure
         }
         return Self.success

@@ -87,19 +87,22 @@ package struct AutomaticClaim: Hashable, Sendable {
         return "\(start).\(label.isEmpty ? "" : "\(String(decoding: label, as: UTF8.self))-")\(hash)"
     }
 
-    /// The object to create. The owner's deletion never waits for it.
+    /// Of a claim that goes with its owner, whose deletion never waits for it.
+    package static func ownerReferences(_ owner: OwnerReference) -> JSON {
+        [
+            [
+                "apiVersion": .string(owner.apiVersion), "kind": .string(owner.kind), "name": .string(owner.name),
+                "uid": .string(owner.uid), "blockOwnerDeletion": false,
+            ]
+        ]
+    }
+
+    /// The object to create.
     package func newObject() -> JSON {
         var metadata: JSON = [
             "name": .string(name), "namespace": .string(namespace), "labels": [LabelKey.automatic: "true"],
         ]
-        if let owner {
-            metadata["ownerReferences"] = [
-                [
-                    "apiVersion": .string(owner.apiVersion), "kind": .string(owner.kind), "name": .string(owner.name),
-                    "uid": .string(owner.uid), "blockOwnerDeletion": false,
-                ]
-            ]
-        }
+        if let owner { metadata["ownerReferences"] = Self.ownerReferences(owner) }
         return [
             "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPClaim", "metadata": metadata, "spec": spec.json,
         ]

@@ -13,7 +13,8 @@ import Synchronization
 ///
 /// Flow: a claim and all its allocations are looked at together. Of a claim that is gone what is kept goes into cooldown.
 /// Of one that is there: made by itself, it is deleted when its StatefulSet is gone or too small, or when it has kept
-/// nothing for long enough; the addresses that it asks for are entered for it; what it has kept for longer than its
+/// nothing for long enough; where it has lost its owner, it is given to the StatefulSet that has adopted its pod, or ends
+/// like a claim that never had one; the addresses that it asks for are entered for it; what it has kept for longer than its
 /// retention is freed; and its status is written, and that of the IPAMClaim that it stands for.
 ///
 /// Guarantees: nothing is freed before a read at the API server shows that the claim, its StatefulSet or its ordinal is
@@ -27,6 +28,8 @@ import Synchronization
 package final class ClaimReconciler: Reconciler {
     /// Until an address that another has is tried again.
     static let retry: Duration = .seconds(5)
+    /// Between two looks for a new owner of a claim that has lost its own.
+    static let adoptionPause: Duration = .seconds(30)
 
     let view: ClusterView
     let writer: LedgerWriter
@@ -114,6 +117,10 @@ package final class ClaimReconciler: Reconciler {
             return .whenChanged
         }
         var wakeUps: [Duration] = []
+        if claim.isOrphaned {
+            if try await adopt(object) { return .whenChanged }
+            wakeUps.append(Self.adoptionPause)
+        }
         if claim.isAutomatic, let pause = try await endIdle(object, allocations) { wakeUps.append(pause) }
         let (condition, isSettled) = try await hold(claim, allocations)
         if !isSettled { wakeUps.append(Self.retry) }
@@ -139,6 +146,26 @@ package final class ClaimReconciler: Reconciler {
         return ClaimOwnership(claim, set: try json.map { try StatefulSetMark($0) }) != .wanted
     }
 
+    /// Gives a claim that has lost its owner to the StatefulSet that its pod has now.
+    private func adopt(_ object: StoredObject<IPClaim>) async throws -> Bool {
+        let claim = object.value
+        guard !claim.spec.pod.isEmpty else { return false }
+        let json = try await writer.client.read(
+            .pods, namespace: claim.namespace, name: claim.spec.pod, deadline: try writer.deadline())
+        let pod = try json.map { try ObjectMetadata(JSONFields($0)) }
+        guard let set = pod?.ownerReferences.first(where: { $0.isController && $0.isStatefulSet }) else { return false }
+        let outcome = try await writer.patch(
+            .ipClaims, namespace: claim.namespace, object.metadata(claim.metadata.name),
+            ["metadata": ["ownerReferences": AutomaticClaim.ownerReferences(set)]])
+        guard case .done = outcome else { return true }
+        logger.info(
+            "gave a claim without an owner to the StatefulSet of its pod",
+            metadata: [
+                "claim": "\(claim.namespace)/\(claim.metadata.name)", "statefulSet": "\(set.name)",
+            ])
+        return true
+    }
+
     private func delete(_ object: StoredObject<IPClaim>) async throws {
         let claim = object.value
         // Another state of one that was overtaken is on its way to the store.
@@ -156,9 +183,7 @@ package final class ClaimReconciler: Reconciler {
     ) async throws -> Duration? {
         let claim = object.value
         let pod = view.pods[ObjectKey(namespace: claim.namespace, name: claim.spec.pod)]
-        guard case .absent = pod, allocations.isEmpty, claim.spec.retention.policy == .period,
-            let seconds = claim.spec.retention.seconds
-        else {
+        guard case .absent = pod, allocations.isEmpty, let seconds = claim.secondsUnused else {
             idle.withLock { $0[object.uid] = nil }
             return nil
         }
@@ -251,7 +276,12 @@ package final class ClaimReconciler: Reconciler {
         let json = try await writer.client.read(
             .ipAllocations, name: spec.objectName, deadline: try writer.deadline())
         guard let json else { return "\(address) is being released" }
-        let found = try IPAllocation(json)
+        let found: IPAllocation
+        do {
+            found = try IPAllocation(json)
+        } catch {
+            return "IPAllocation \"\(spec.objectName)\" cannot be read: \(error); correct it or delete it"
+        }
         if found.spec.claim?.uid == claim.metadata.uid { return nil }
         return "\(address), which claim \"\(claim.namespace)/\(claim.metadata.name)\" asks for, is taken:"
             + " \(found.holderDescription)"

@@ -18,8 +18,15 @@ extension ClaimReconciler {
         guard claim.isAutomatic, let owner = claim.ipamClaim else { return }
         let ips = Self.ips(allocations.map(\.value), pools: view.validPools)
         guard !ips.isEmpty else { return }
-        let json = try await writer.client.read(
-            .ipamClaims, namespace: claim.namespace, name: owner.name, deadline: try writer.deadline())
+        let json: JSON?
+        do {
+            // Once: a kind that is not served any more looks like a server that starts.
+            let deadline = min(try writer.deadline(), writer.client.clock.now() + .seconds(2))
+            json = try await writer.client.read(
+                .ipamClaims, namespace: claim.namespace, name: owner.name, deadline: deadline)
+        } catch let error as APIError where error.isUnserved {
+            return
+        }
         guard let json else { return }
         let found = try IPAMClaim(json)
         let pod = claim.status.holder?.pod ?? found.ownerPod

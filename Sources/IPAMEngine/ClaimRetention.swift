@@ -11,7 +11,7 @@ package import KubernetesCore
 package struct ClaimRetention: Hashable, Sendable {
     /// How long an address that the claim's holder did not take, when it took others, stays kept: longer than an ADD and
     /// its late writes last. It is of another subnet or excluded by now, or was left behind by an ADD that was killed.
-    package static let surplusTime: Duration = .seconds(60)
+    package static let surplusTime: Duration = .seconds(240)
 
     /// An allocation of the claim, as the watcher sees it.
     package struct Kept: Hashable, Sendable {
@@ -53,7 +53,7 @@ package struct ClaimRetention: Hashable, Sendable {
             let limit: Duration
             if user != nil {
                 limit = Self.surplusTime
-            } else if claim.spec.retention.policy == .period, let seconds = claim.spec.retention.seconds {
+            } else if let seconds = claim.secondsUnused {
                 limit = .seconds(seconds)
             } else {
                 continue
@@ -118,6 +118,21 @@ extension IPClaim {
 
     /// The IPAMClaim that the claim stands for.
     package var ipamClaim: OwnerReference? { metadata.ownerReferences.first { $0.isIPAMClaim } }
+
+    /// It was to go with its owner, and has none any more: `kubectl delete --cascade=orphan` takes the owner from all that
+    /// it owned.
+    package var isOrphaned: Bool {
+        isAutomatic && spec.retention.policy == .untilOwnerDeleted && keeper == nil
+    }
+
+    /// How long it keeps what nobody uses, in seconds; nil for as long as the claim is there.
+    package var secondsUnused: Int? {
+        switch spec.retention.policy {
+        case .period: spec.retention.seconds
+        case .untilOwnerDeleted: isOrphaned ? AutomaticClaim.secondsWithoutOwner : nil
+        case .untilClaimDeleted: nil
+        }
+    }
 
     /// What the claim goes with, of those that claims are made for.
     package var keeper: OwnerReference? { statefulSet ?? virtualMachine ?? ipamClaim }

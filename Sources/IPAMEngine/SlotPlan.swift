@@ -159,7 +159,8 @@ extension ValidatedPool {
 
     /// Why the pool takes no new claims, or nil.
     package var refusal: String? {
-        if isBeingDeleted { return "is being deleted" }
+        // An inline one goes with its last allocation and is made again: nobody could bring it back before.
+        if isBeingDeleted, !isInline { return "is being deleted" }
         if isDisabled { return "is disabled (spec.disabled)" }
         if isDraining { return "is being drained (spec.draining)" }
         return nil

@@ -213,7 +213,7 @@ struct ClaimSlot: Sendable {
     /// - Parameter others: The ``names`` of the attachment's other slots.
     mutating func choose(avoiding others: Set<String> = [], using generator: inout some RandomNumberGenerator) {
         guard case .choosing = state else { return }
-        guard creates < Self.maximumCreates else { return fail() }
+        guard creates < Self.maximumCreates else { return failContended() }
         if let exact {
             guard let source = sources.open.first else { return fail() }
             let candidate = Candidate(source: source, address: exact)
@@ -258,7 +258,9 @@ struct ClaimSlot: Sendable {
         guard takeOvers < Self.maximumTakeOvers else { return fail() }
         for index in sources.open where !sources[index].pool.usable.isEmpty {
             guard sources[index].scan != nil else {
-                state = .needsScan(source: index, .cooling)
+                // What was released without a cooldown is free, and only the controller would say so in the hint.
+                let hasCooldown = sources[index].pool.cooldownSeconds > 0
+                state = .needsScan(source: index, hasCooldown ? .cooling : .everything)
                 return
             }
             let pool = sources[index].pool
@@ -273,6 +275,11 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func fail() { state = .failed(.exhausted(sources.fills)) }
+
+    /// What was tried was free and somebody else's a moment later: that says nothing of how full the pools are.
+    private mutating func failContended() {
+        state = .failed(.contended(pools: sources.open.map { sources[$0].pool.name }, attempts: creates))
+    }
 
     /// The address that was chosen and that nothing was written for yet.
     var freshCandidate: IPAddress? {
@@ -339,7 +346,7 @@ struct ClaimSlot: Sendable {
         case (.reading(let candidate, let mayBeOurs), .failure(let error)):
             if error.isNotFound {
                 // Free by now, or an unsettled create of ours is not committed yet: create it (again).
-                guard creates < Self.maximumCreates else { return fail() }
+                guard creates < Self.maximumCreates else { return failContended() }
                 let mayExist = mayBeOurs || writes.hasOpenCreates
                 // What was kept is gone, and nothing new is given in its place.
                 guard mayExist || sources.open.contains(candidate.source) else { return strike(candidate) }

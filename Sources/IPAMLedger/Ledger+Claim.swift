@@ -22,10 +22,13 @@ package struct ClaimedAddresses: Sendable {
     package var held: [HeldAddress]
     /// What the pod adds to those of the pools.
     package var routes: [Route]
+    /// An earlier ADD of the attachment has returned some of them: a sandbox may use these already.
+    package var isRepeated: Bool
 
-    package init(held: [HeldAddress], routes: [Route] = []) {
+    package init(held: [HeldAddress], routes: [Route] = [], isRepeated: Bool = false) {
         self.held = held
         self.routes = routes
+        self.isRepeated = isRepeated
     }
 }
 
@@ -165,7 +168,7 @@ extension Ledger {
             let held = try commit(
                 &slots, beside: &binding, entry: entry, carried: carried, wasReleasing: wasReleasing, order,
                 deadlines: deadlines)
-            return ClaimedAddresses(held: held, routes: situation.routes)
+            return ClaimedAddresses(held: held, routes: situation.routes, isRepeated: entry.phase == .bound)
         } catch {
             // What is in use only a DEL takes away.
             rollBack(

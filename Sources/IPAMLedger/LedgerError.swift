@@ -18,6 +18,8 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
     case annotation(String)
     /// No pool of a slot has an address left.
     case exhausted([PoolFill])
+    /// Every address that was tried was taken by another at the same time.
+    case contended(pools: [String], attempts: Int)
     /// A requested address cannot be given.
     case addressRefused(String)
     /// The pod is gone, or another one has its name.
@@ -106,6 +108,9 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         case .poolsChanged: "IPPools were edited while an address was claimed"
         case .exhausted(let fills):
             "no address is free: \(fills.map(\.description).joined(separator: "; "))"
+        case .contended(let pools, let attempts):
+            "\(attempts) addresses of \(pools.map { "IPPool \"\($0)\"" }.joined(separator: ", ")) were tried, and others"
+                + " took each of them first"
         case .deleted(let attachment): "\(attachment) was deleted while its ADD was under way"
         case .busy(let attachment): "another ADD or DEL of \(attachment) is still under way"
         case .malformed(let name, let problem): "IPAllocation \"\(name)\" is malformed: \(problem)"

@@ -52,11 +52,12 @@ struct NodeLabelMemory {
 }
 
 extension Ledger {
-    private var labelKey: String { "node-\(node)" }
+    /// The journal is of one node, and a pool's record begins otherwise.
+    private static let labelKey = "node-labels"
 
-    var labelMemory: NodeLabelMemory? { journal.scanRecord(pool: labelKey).flatMap { NodeLabelMemory($0) } }
+    var labelMemory: NodeLabelMemory? { journal.scanRecord(pool: Self.labelKey).flatMap { NodeLabelMemory($0) } }
 
-    private func remember(_ memory: NodeLabelMemory) { journal.writeScanRecord(memory.record, pool: labelKey) }
+    private func remember(_ memory: NodeLabelMemory) { journal.writeScanRecord(memory.record, pool: Self.labelKey) }
 
     private static func labels(of node: JSON) -> [String: String] {
         SelectionFacts.Marks(try? ObjectMetadata(try JSONFields(node))).labels

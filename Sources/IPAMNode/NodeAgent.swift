@@ -29,18 +29,13 @@ package struct NodeAgentSettings: Sendable {
     package init(node: String) { self.node = node }
 }
 
-/// Something changed under the agent that only a new start takes in.
-package struct RestartNeeded: Error, CustomStringConvertible {
-    package let description: String
-}
-
 /// Everything that berth-node does besides answering HTTP.
 ///
 /// Flow: one loop keeps the files of the host and finds out whether an ADD would work. Beside it the Lease is renewed.
 ///
 /// Guarantees: nothing on the host is removed when it ends, for a node goes on working without its agent.
 ///
-/// Caveats: `run` returns when its task is cancelled, and throws ``RestartNeeded``.
+/// Caveats: `run` returns when its task is cancelled, and throws `ConfigurationChanged`.
 package final class NodeAgent: Sendable {
     package typealias Load = @Sendable () throws(ConfigurationError) -> ClientConfiguration
 
@@ -169,10 +164,8 @@ package final class NodeAgent: Sendable {
 
     /// What the agent trusts and shows is read at its start.
     private func refuseOtherAuthority(_ server: Result<ClientConfiguration, ConfigurationError>) throws {
-        guard case .success(let now) = server, now.caPEM != initial.caPEM || now.server != initial.server else {
-            return
-        }
-        throw RestartNeeded(description: "the cluster's CA or address has changed")
+        guard case .success(let now) = server, let change = now.change(from: initial) else { return }
+        throw ConfigurationChanged(change)
     }
 
     private func lookAtMachine() -> ReadinessCheck {

@@ -36,6 +36,17 @@ package struct ClientConfiguration: Sendable {
     }
 }
 
+extension ClientConfiguration {
+    /// What connections that are there and those that they renew do not take in, as a clause; nil where all is the same. A
+    /// token is read again while a program runs.
+    package func change(from earlier: ClientConfiguration) -> String? {
+        if caPEM != earlier.caPEM { return "the cluster's CA has changed" }
+        if server != earlier.server { return "the address of the API server has changed" }
+        let isSame = clientCertificatePEM == earlier.clientCertificatePEM && clientKeyPEM == earlier.clientKeyPEM
+        return isSame ? nil : "the client certificate has changed"
+    }
+}
+
 extension ClientConfiguration: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     private var summary: KeyValuePairs<String, String> {
         [

@@ -123,6 +123,11 @@ extension APIError {
         }
     }
 
+    /// Nothing is made in a namespace that is being deleted.
+    package var isNamespaceTerminating: Bool {
+        status.map { $0.code == 403 && $0.details.causes.contains { $0.reason == "NamespaceTerminating" } } ?? false
+    }
+
     package var isAlreadyExists: Bool { status.map { $0.code == 409 && $0.reason == "AlreadyExists" } ?? false }
 
     /// A precondition failed, a stale `resourceVersion` among them.

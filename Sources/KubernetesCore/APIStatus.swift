@@ -6,10 +6,13 @@ package struct APIStatus: Error, Equatable, Sendable {
         /// The path of the member that is wrong, for example `metadata.uid`; empty when it is about none.
         package var field: String
         package var message: String
+        /// For example `FieldValueInvalid` or `NamespaceTerminating`; empty without one.
+        package var reason: String
 
-        package init(field: String, message: String) {
+        package init(field: String, message: String, reason: String = "") {
             self.field = field
             self.message = message
+            self.reason = reason
         }
     }
 
@@ -63,7 +66,9 @@ package struct APIStatus: Error, Equatable, Sendable {
             uid: details?["uid"]?.string,
             retryAfterSeconds: details?["retryAfterSeconds"]?.int,
             causes: (details?["causes"]?.array ?? []).map {
-                Cause(field: $0["field"]?.string ?? "", message: $0["message"]?.string ?? "")
+                Cause(
+                    field: $0["field"]?.string ?? "", message: $0["message"]?.string ?? "",
+                    reason: $0["reason"]?.string ?? "")
             })
     }
 }

@@ -401,7 +401,7 @@ extension TestNode {
 
     /// Makes what the node remembers of its labels older.
     func ageLabels(seconds: Int) throws {
-        let path = "\(journal)/pools/node-\(name)"
+        let path = "\(journal)/pools/node-labels"
         var record = try JSON(parsing: try Files.read(path))
         for member in ["at", "wantedAt"] {
             record[member] = record[member]?.int.map { .int($0 - seconds * 1_000_000_000) }

@@ -29,6 +29,25 @@ struct ClaimHintTests {
         }
     }
 
+    /// Nobody but the controller would say that something is free again.
+    @Test(arguments: ["0s", "300s"])
+    func `occupancy that was full when the last controller ended keeps no address from a pod`(
+        cooldown: String
+    ) async throws {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool(size: 2, cooldown: cooldown)
+            let sandbox = try bench.node.newSandbox()
+            let added = try await bench.add(sandbox, pool).checked()
+            try await bench.enter(try #require(pool.addresses.first { $0 != added.addresses[0] }), of: pool)
+            try await bench.publish(pool, free: [])
+            try await bench.del(sandbox, pool, previous: added)
+            bench.proxy.clearLog()
+            let next = try await bench.add(try bench.node.newSandbox(), pool).checked()
+            #expect(next.addresses == added.addresses)
+            #expect(bench.proxy.log.lists.count <= 1)
+        }
+    }
+
     @Test func `stale occupancy costs a refused create and no more`() async throws {
         try await ClaimBench.run { bench in
             let pool = try await bench.makePool(strategy: .sequential)

@@ -144,20 +144,30 @@ struct ConformanceErrorTests {
             "mkfifo \"$1\"; exec 3<>\"$1\"; exec 4>\"$1\"; exec 3<&-; exec \"$0\" >&4 4>&-",
     ]
 
+    @Test func `Invocation 6: what an earlier ADD returned is in use, and stays until a DEL`() async throws {
+        try await PluginRig.run { rig in
+            let pools = [try await rig.makePool(hosts: 7...7), try await rig.makePool6(hosts: 7...7)]
+            let sandbox = try rig.node.newSandbox()
+            let configuration = rig.node.configuration(pools: [pools[0]])
+            let added = try await rig.node.add(sandbox, configuration).checked()
+            // The second one has a family more.
+            for pools in [[pools[0]], pools] {
+                let outcome = try await rig.add(
+                    sandbox, rig.node.configuration(pools: pools), writingTo: "a full device")
+                #expect(outcome.ending == .exited(1) && !outcome.errorText.contains("undoing"), "\(outcome)")
+                #expect(try await rig.states()[added.addresses[0]] == "Bound")
+            }
+            expectSilentSuccess(try await rig.node.del(sandbox, configuration))
+            try await rig.expectNothingHeld()
+        }
+    }
+
     @Test(arguments: outputs.keys.sorted())
     func `Invocation 6: a result that cannot be written is no success, and is undone`(output: String) async throws {
         try await PluginRig.run { rig in
             let pool = try await rig.makePool("pool", ["ranges": [rig.range4(7...7)], "cooldown": "1h"])
             let sandbox = try rig.node.newSandbox()
-            let environment = [
-                "CNI_COMMAND": "ADD", "CNI_CONTAINERID": sandbox.containerID, "CNI_NETNS": sandbox.netns,
-                "CNI_IFNAME": "eth0", "PATH": "/usr/bin:/bin",
-            ]
-            let script = try #require(Self.outputs[output])
-            let outcome = try await Command(
-                "/bin/sh", ["-c", script, rig.node.runner.executable, "\(rig.node.folder)/pipe"],
-                environment: environment, stdin: rig.node.configuration(pools: [pool]).serialized()
-            ).run()
+            let outcome = try await rig.add(sandbox, rig.node.configuration(pools: [pool]), writingTo: output)
             #expect(outcome.ending == .exited(1), "\(outcome)")
             #expect(outcome.errorText.contains("undoing"), "\(outcome)")
             // It is not even in cooldown: nobody ever had the address.
@@ -222,5 +232,22 @@ struct ConformanceErrorTests {
                 says: ["default/\(pod.name)", "does not exist"])
             try await rig.expectNothingHeld()
         }
+    }
+}
+
+extension PluginRig {
+    /// An ADD whose standard output is one of `ConformanceErrorTests.outputs`.
+    fileprivate func add(
+        _ sandbox: TestSandbox, _ configuration: JSON, writingTo output: String
+    ) async throws -> ProcessOutcome {
+        let environment = [
+            "CNI_COMMAND": "ADD", "CNI_CONTAINERID": sandbox.containerID, "CNI_NETNS": sandbox.netns,
+            "CNI_IFNAME": "eth0", "PATH": "/usr/bin:/bin",
+        ]
+        let script = try #require(ConformanceErrorTests.outputs[output])
+        return try await Command(
+            "/bin/sh", ["-c", script, node.runner.executable, "\(node.folder)/pipe"], environment: environment,
+            stdin: configuration.serialized()
+        ).run()
     }
 }

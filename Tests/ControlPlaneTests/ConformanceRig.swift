@@ -125,13 +125,18 @@ extension PluginRig {
         }
     }
 
-    /// Deletes a pool that has no finalizer, and waits until the server's cache has it no more.
+    /// Deletes a pool, and waits until the server's cache knows.
     func deletePool(_ name: String) async throws {
         try await controlPlane.withAdmin { client in
             try client.delete(.ipPools, name: name, preconditions: nil, deadline: .soon)
             let options = ListOptions(fieldSelector: "metadata.name=\(name)", resourceVersion: "0", form: .metadata)
             let end = Moment.soon
-            while try !client.list(.ipPools, options: options, deadline: end).items.isEmpty {}
+            func isThere() throws -> Bool {
+                try client.list(.ipPools, options: options, deadline: end).items.contains {
+                    $0["metadata"]?["deletionTimestamp"] == nil
+                }
+            }
+            while try isThere() {}
         }
     }
 

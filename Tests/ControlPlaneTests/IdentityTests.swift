@@ -8,6 +8,19 @@ import Testing
 /// Pods that keep their addresses, while no controller runs.
 @Suite("Identity that stays", .controlPlane, .timeLimit(.minutes(10)))
 struct IdentityTests {
+    @Test func `in a namespace that is being deleted no claim is made, and the error says why`() async throws {
+        try await IdentityBench.run { identity in
+            let pool = try await identity.bench.makePool()
+            let pod = try await identity.pod()
+            // The control plane of the tests has nobody who would end it.
+            try await identity.bench.controlPlane.kubectl(["delete", "namespace", identity.namespace, "--wait=false"])
+            let refused = try await identity.add(try identity.sandbox(of: pod), pool)
+            #expect(refused.code == PluginCode.tryAgainLater, "\(refused)")
+            #expect(refused.failure?.details.contains("namespace is being deleted") == true, "\(refused)")
+            #expect(try await identity.bench.allocations(pool).isEmpty)
+        }
+    }
+
     @Test(arguments: ["0s", "300s"])
     func `F3, W10: a StatefulSet's pod that is made anew keeps its address, on any node`(cooldown: String) async throws
     {

@@ -1,5 +1,7 @@
 import IPAMAPI
 import JSONText
+import KubernetesClient
+import KubernetesCore
 import TestSupport
 import Testing
 
@@ -214,6 +216,30 @@ struct WhereaboutsTests {
             // What is the administrator's to say, they may say.
             try await rig.changePool(pool, ["exclude": .null, "cooldown": "0s", "strategy": "Sequential"])
             try await add(rig, ipam).checked()
+        }
+    }
+
+    /// As when the controller found it unused while an ADD was under way: nobody could take that back.
+    @Test func `an inline pool that is being deleted while a pod has an address of it goes on serving`() async throws {
+        try await PluginRig.run { rig in
+            let ipam: JSON = ["range": .string("\(rig.subnets.address4(16))/28")]
+            try await add(rig, ipam).checked()
+            let pool = try #require(try await rig.inlinePools().first?["metadata"]?["name"]?.string)
+            let finalizer: JSON = ["metadata": ["finalizers": ["ipam.berth.dev/in-use"]]]
+            try await rig.controlPlane.withAdmin {
+                _ = try $0.patch(.ipPools, name: pool, patch: .merge(finalizer), deadline: .soon)
+            }
+            try await rig.deletePool(pool)
+            let outcome = try await add(rig, ipam)
+            let none: JSON = ["metadata": ["finalizers": .null]]
+            try await rig.controlPlane.withAdmin {
+                _ = try $0.patch(.ipPools, name: pool, patch: .merge(none), deadline: .soon)
+            }
+            try outcome.checked()
+            #expect(try await rig.states().count == 2)
+            // It is made anew, and what it gave counts.
+            let again = try await add(rig, ipam).checked()
+            #expect(try await rig.states().count == 3 && again.addresses != outcome.addresses)
         }
     }
 

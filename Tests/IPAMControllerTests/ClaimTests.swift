@@ -138,6 +138,69 @@ extension ControllerTests {
             }
         }
 
+        /// `kubectl delete statefulset --cascade=orphan` takes the owner from claims too, and the set that is made next
+        /// adopts the pods.
+        @Test func `a claim that has lost its StatefulSet goes with the one that has adopted its pod`() async throws {
+            try await ControllerRig.run { rig in
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let name = rig.subnets.name("web")
+                let first = try await rig.controlPlane.makeStatefulSet(name, replicas: 2)
+                let claim = try await rig.makeAutomaticClaim("\(name)-1", of: first)
+                let lost = try await rig.makeAutomaticClaim("\(name)-0", of: first)
+                let other = try await rig.keep(11, for: lost, pool: pool)
+                try await rig.deleteStatefulSet(first)
+                let second = try await rig.controlPlane.makeStatefulSet(name, replicas: 2)
+                let pod = try await rig.controlPlane.makePod("\(name)-1", node: node, owner: second)
+                let kept = try await rig.keep(10, for: claim, pool: pool, by: pod)
+                for orphan in [claim, lost] {
+                    try await rig.patch(
+                        .ipClaims, orphan.name, ["metadata": ["ownerReferences": .null]], namespace: "default")
+                }
+                let adopted = try await rig.waitForClaim(claim, "is adopted") {
+                    $0.metadata.ownerReferences.first?.uid == second.uid
+                }
+                #expect(adopted.metadata.ownerReferences.count == 1)
+                #expect(rig.ledger.state(kept) == "Bound")
+                // It goes with its new owner; the other one has no pod that tells of one, and stays for a day.
+                try await rig.controlPlane.delete(pod)
+                try await rig.patch(.statefulSets, name, ["spec": ["replicas": 1]], namespace: "default")
+                try await rig.ledger.waitUntilGone(kept)
+                #expect(rig.ledger.state(other) == "Held")
+                try await rig.deleteStatefulSet(second)
+                try await rig.deleteClaim(lost)
+            }
+        }
+
+        @Test func `an allocation that cannot be read is named by the claim that asks for its address`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool("six", ["subnet": .string(rig.subnets.subnet6)])
+                let read = try await rig.controlPlane.withAdmin { try $0.get(.ipPools, name: pool, deadline: .soon) }
+                let wish = try IPAddress(parsing: rig.subnets.address6(10))
+                var spec = IPAllocation.Spec(
+                    state: .bound, origin: .manual, pool: pool, poolUID: read["metadata"]?["uid"]?.string ?? "",
+                    address: wish, network: "", node: "n", machineID: "n",
+                    attachment: IPAMAPI.Attachment(networkName: "net", containerID: "c", interface: "eth0"), pod: nil,
+                    claim: nil, cooldownSeconds: 0, claimedAt: nil, releasedAt: nil)
+                let name = spec.objectName
+                spec.address = try IPAddress(parsing: rig.subnets.address6(11))
+                var object = spec.newObject()
+                object["metadata"]?["name"] = .string(name)
+                let wrong = object
+                try await rig.controlPlane.withAdmin {
+                    _ = try $0.create(.ipAllocations, name: name, object: wrong, deadline: .soon)
+                }
+                let claim = try await rig.makeClaim("vip", ["addresses": [.string("\(wish)")]])
+                let refused = try await rig.waitForClaim(claim, "not Ready") {
+                    $0.status.conditions.first?.status == .false
+                }
+                let message = try #require(refused.status.conditions.first?.message)
+                #expect(message.contains(name) && message.contains("cannot be read"), "\(message)")
+                try await rig.controlPlane.withAdmin {
+                    _ = try $0.delete(.ipAllocations, name: name, preconditions: nil, deadline: .soon)
+                }
+            }
+        }
+
         @Test func `a claim that is to outlive its ordinal does`() async throws {
             try await ControllerRig.run { rig in
                 let pool = try await rig.makePool()

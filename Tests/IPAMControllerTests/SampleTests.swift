@@ -71,7 +71,8 @@ extension ControllerTests {
                 }
             case "IPClaim":
                 let name = sample.name
-                _ = try await rig.ledger.claims.wait(for: "\(name) is Ready", within: .seconds(120)) { claims -> Bool? in
+                _ = try await rig.ledger.claims.wait(for: "\(name) is Ready", within: .seconds(120)) {
+                    claims -> Bool? in
                     claims[name].flatMap { condition($0, "Ready") }?["status"] == "True" ? true : nil
                 }
             case "IPBlock":

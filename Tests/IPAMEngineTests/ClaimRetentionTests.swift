@@ -55,12 +55,32 @@ import Testing
         let held = ipClaim(holder: claimHolder(attachment: "a1"))
         let allocations = [try kept("10.0.0.1"), try kept("10.0.1.1", .bound, digest: "a1")]
         #expect(retention.observe(ipClaim(), [try kept("10.0.0.1")], now: .seconds(1)) == ([], nil))
-        #expect(retention.observe(held, allocations, now: .seconds(1000)) == ([], .seconds(1060)))
+        #expect(retention.observe(held, allocations, now: .seconds(1000)) == ([], .seconds(1240)))
         // Another attachment of the pod: its ADD may still take it.
         let next = ipClaim(holder: claimHolder(attachment: "a2"))
-        #expect(retention.observe(next, allocations, now: .seconds(1059)) == ([], nil))
-        #expect(retention.observe(held, allocations, now: .seconds(1061)) == ([], .seconds(1121)))
-        #expect(retention.observe(held, allocations, now: .seconds(1121)) == (["10.0.0.1"], nil))
+        #expect(retention.observe(next, allocations, now: .seconds(1239)) == ([], nil))
+        #expect(retention.observe(held, allocations, now: .seconds(1241)) == ([], .seconds(1481)))
+        #expect(retention.observe(held, allocations, now: .seconds(1481)) == (["10.0.0.1"], nil))
+    }
+
+    @Test func `an automatic claim that has lost its owner ends like one that never had one`() throws {
+        let set = OwnerReference(apiVersion: "apps/v1", kind: "StatefulSet", name: "web", uid: "s1")
+        let day = AutomaticClaim.secondsWithoutOwner
+        for policy in RetentionPolicy.allCases where policy != .period {
+            for owner in [nil, set] {
+                for isAutomatic in [true, false] {
+                    let spec = IPClaim.Spec(retention: IPClaim.Retention(policy), pod: "web-0")
+                    let claim = ipClaim(spec: spec, owner: owner, isAutomatic: isAutomatic)
+                    let isOrphaned = policy == .untilOwnerDeleted && owner == nil && isAutomatic
+                    #expect(claim.isOrphaned == isOrphaned)
+                    #expect(claim.secondsUnused == (isOrphaned ? day : nil))
+                    var retention = ClaimRetention()
+                    #expect(retention.observe(claim, [try kept("10.0.0.1")], now: .seconds(0)).expired.isEmpty)
+                    let later = retention.observe(claim, [try kept("10.0.0.1")], now: .seconds(Int64(day)))
+                    #expect(later.expired == (isOrphaned ? ["10.0.0.1"] : []))
+                }
+            }
+        }
     }
 }
 

@@ -12,11 +12,12 @@ func claimHolder(
 /// The claim `shop/vip`.
 func ipClaim(
     holder: IPClaim.Holder? = nil, spec: IPClaim.Spec = IPClaim.Spec(), owner: OwnerReference? = nil,
-    isBeingDeleted: Bool = false, addresses: [String] = []
+    isBeingDeleted: Bool = false, addresses: [String] = [], isAutomatic: Bool = false
 ) -> IPClaim {
     IPClaim(
         metadata: ObjectMetadata(
             name: "vip", namespace: "shop", uid: "c1", resourceVersion: "1",
+            labels: isAutomatic ? [LabelKey.automatic: "true"] : [:],
             deletionTimestamp: isBeingDeleted ? "2025-11-20T09:07:05Z" : nil,
             ownerReferences: owner.map { [$0] } ?? []), spec: spec,
         status: IPClaim.Status(holder: holder, addresses: addresses))

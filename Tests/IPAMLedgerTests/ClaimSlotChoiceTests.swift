@@ -194,7 +194,7 @@ import Testing
             }
         }
         #expect(driver.slot.creates == ClaimSlot.maximumCreates)
-        #expect(driver.slot.state.brief == "failed: exhausted")
+        #expect(driver.slot.state.brief == "failed: contended")
     }
 
     @Test func `creates are bounded when a name is said to exist and not to exist in turn`() throws {

@@ -69,7 +69,8 @@ extension ControlPlane {
             return try IPAMClaim(
                 client.patch(
                     .ipamClaims, namespace: namespace, name: name,
-                    patch: .merge(["status": ["ips": .strings(ips), "ownerPod": ["name": "earlier"]]]), subresource: "status",
+                    patch: .merge(["status": ["ips": .strings(ips), "ownerPod": ["name": "earlier"]]]),
+                    subresource: "status",
                     deadline: .soon))
         }
     }
