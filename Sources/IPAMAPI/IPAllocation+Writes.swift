@@ -3,16 +3,15 @@ import KubernetesCore
 
 extension IPAllocation.Spec {
     /// The object to create.
-    package func newObject(of machine: VirtualMachineMark? = nil) -> JSON {
+    ///
+    /// - Parameter boot: In which its holder is given it.
+    package func newObject(of machine: VirtualMachineMark? = nil, boot: String? = nil) -> JSON {
         var labels: JSON = [:]
         for (key, value) in self.labels { labels[key] = value.map { .string($0) } }
         var metadata: JSON = ["name": .string(objectName), "labels": labels]
-        if let machine {
-            var annotations: JSON = [:]
-            for (key, value) in VirtualMachineMark.annotations(machine) {
-                annotations[key] = value.map { .string($0) }
-            }
-            metadata["annotations"] = annotations
+        for case (let key, let value?) in IPAllocation.holderAnnotations(machine, boot) {
+            if metadata["annotations"] == nil { metadata["annotations"] = [:] }
+            metadata["annotations"]?[key] = .string(value)
         }
         return [
             "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPAllocation", "metadata": metadata, "spec": json,
@@ -76,7 +75,7 @@ extension IPAllocation {
     ///
     /// Of the spec, every member that this version knows is replaced, and those of newer versions stay. Labels that
     /// repeat the spec follow it; others stay.
-    package func takenOver(by newSpec: Spec, of machine: VirtualMachineMark? = nil) -> JSON {
+    package func takenOver(by newSpec: Spec, of machine: VirtualMachineMark? = nil, boot: String? = nil) -> JSON {
         var spec = json["spec"] ?? [:]
         for name in Spec.memberNames { spec[name] = nil }
         for member in newSpec.json.object?.members ?? [] { spec[member.name] = member.value }
@@ -89,12 +88,22 @@ extension IPAllocation {
         for key in [AnnotationKey.reclaim, AnnotationKey.fencedNodeUID] {
             object["metadata"]?["annotations"]?[key] = nil
         }
-        for (key, value) in VirtualMachineMark.annotations(machine) {
+        for (key, value) in Self.holderAnnotations(machine, boot) {
             if value != nil, object["metadata"]?["annotations"] == nil { object["metadata"]?["annotations"] = [:] }
             object["metadata"]?["annotations"]?[key] = value.map { .string($0) }
         }
         return object
     }
+
+    /// What annotations say of the holder. Nil: there must be no such annotation.
+    fileprivate static func holderAnnotations(
+        _ machine: VirtualMachineMark?, _ boot: String?
+    ) -> [(key: String, value: String?)] {
+        VirtualMachineMark.annotations(machine) + [(AnnotationKey.boot, boot)]
+    }
+
+    /// The boot of its machine in which the holder was given it; nil where that is not known.
+    package var boot: String? { metadata.annotations[AnnotationKey.boot] }
 
     /// Who holds the address and where, for messages.
     package var holderDescription: String {

@@ -182,7 +182,7 @@ struct ClaimSlot: Sendable {
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
                 .create(
-                    .ipAllocations, name: name(candidate), object: spec.newObject(of: claimant.mark), options: options
+                    .ipAllocations, name: name(candidate), object: claimant.newObject(spec), options: options
                 ).limited(to: remaining))
         case .reading(let candidate, _):
             return .send(.get(.ipAllocations, name: name(candidate)))
@@ -195,7 +195,7 @@ struct ClaimSlot: Sendable {
             let spec = claimant.spec(candidate.address, of: sources[candidate.source].pool, claimedAt: claimedAt)
             return .send(
                 .update(
-                    .ipAllocations, name: name(candidate), object: allocation.takenOver(by: spec, of: claimant.mark),
+                    .ipAllocations, name: name(candidate), object: claimant.takingOver(allocation, spec),
                     options: options
                 ).limited(to: remaining))
         case .choosing, .needsScan, .held, .failed:

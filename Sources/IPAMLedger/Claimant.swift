@@ -11,6 +11,9 @@ package struct Claimant: Hashable, Sendable {
     package var pod: PodReference?
     package var node: String
     package var machineID: String
+    /// The boot of the machine. Nil for what is no pod: a runtime of pods makes every sandbox of a new boot under a new ID,
+    /// others may have one ID always, and an ADD that finds its address writes nothing.
+    package var boot: String?
     /// The IPClaim that it takes addresses for, and that keeps them when it is gone.
     package var claim: ClaimReference?
     /// The virtual machine whose guest the pod runs.
@@ -20,13 +23,14 @@ package struct Claimant: Hashable, Sendable {
 
     package init(
         attachment: Attachment, origin: AllocationOrigin, pod: PodReference?, node: String, machineID: String,
-        claim: ClaimReference? = nil, machine: VirtualMachinePod? = nil
+        boot: String? = nil, claim: ClaimReference? = nil, machine: VirtualMachinePod? = nil
     ) {
         self.attachment = attachment
         self.origin = origin
         self.pod = pod
         self.node = node
         self.machineID = machineID
+        self.boot = boot
         self.claim = claim
         self.machine = machine
     }
@@ -43,6 +47,14 @@ package struct Claimant: Hashable, Sendable {
             state: .bound, origin: origin, pool: pool.name, poolUID: pool.uid, address: address,
             network: pool.network, node: node, machineID: machineID, attachment: attachment, pod: pod, claim: claim,
             cooldownSeconds: pool.cooldownSeconds, claimedAt: claimedAt, releasedAt: nil)
+    }
+
+    /// The object that enters an address for the claimant.
+    func newObject(_ spec: IPAllocation.Spec) -> JSON { spec.newObject(of: mark, boot: boot) }
+
+    /// The object that puts the claimant in the place of another holder, on condition of the version that was read.
+    func takingOver(_ allocation: IPAllocation, _ spec: IPAllocation.Spec) -> JSON {
+        allocation.takenOver(by: spec, of: mark, boot: boot)
     }
 
     /// Whether an allocation is held by this very attachment on this very machine.

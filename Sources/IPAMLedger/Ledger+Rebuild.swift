@@ -41,7 +41,8 @@ extension Ledger {
 
     /// Brings one entry in line with what the ledger shows, and drops a torn one that it does not know.
     ///
-    /// - Parameter boot: That of the claims whose entry is lost; where it is not known, this one.
+    /// - Parameter boot: That of the claims whose entry is lost and whose allocation does not say it; where it is not
+    ///   known, this one.
     private func reconcile(_ digest: String, _ held: [IPAllocation], boot: String) throws(JournalError) {
         let found: JournalEntry?
         switch try journal.entry(for: digest) {
@@ -61,8 +62,8 @@ extension Ledger {
         var entry =
             found
             ?? JournalEntry(
-                attachment: attachment, phase: .bound, since: since, bootID: boot, pod: held.first?.spec.pod,
-                records: [])
+                attachment: attachment, phase: .bound, since: since, bootID: held.first?.boot ?? boot,
+                pod: held.first?.spec.pod, records: [])
         for allocation in held where !entry.records.contains(where: { $0.name == allocation.metadata.name }) {
             entry.records.append(JournalEntry.Record(allocation))
         }

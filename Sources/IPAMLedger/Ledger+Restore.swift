@@ -68,12 +68,12 @@ extension Ledger {
         guard let (origin, reference, machine) = Self.identity(entry, pod) else { return .notWanted }
         var claimant = Claimant(
             attachment: attachment, origin: origin, pod: reference, node: node, machineID: machineID,
-            claim: record.claim, machine: machine)
+            boot: origin == .container ? nil : journal.bootID, claim: record.claim, machine: machine)
         guard let found else {
             let spec = claimant.spec(record, claimedAt: timestamp)
             return try enter(
-                entry, record, .create(.ipAllocations, name: name, object: spec.newObject(of: claimant.mark)),
-                deadline: deadline)
+                entry, record, .create(.ipAllocations, name: name, object: claimant.newObject(spec)), deadline: deadline
+            )
         }
         let allocation: IPAllocation
         do {
@@ -89,7 +89,7 @@ extension Ledger {
         restored.claim = claimant.claim
         let spec = claimant.spec(record, claimedAt: timestamp)
         let write = APIRequest.update(
-            .ipAllocations, name: name, object: allocation.takenOver(by: spec, of: claimant.mark))
+            .ipAllocations, name: name, object: claimant.takingOver(allocation, spec))
         switch allocation.spec.state {
         case .cooling:
             return try enter(entry, restored, write, deadline: deadline)

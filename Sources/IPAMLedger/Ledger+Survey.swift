@@ -77,6 +77,7 @@ extension Ledger {
         if let arguments = order.pod {
             podMetadata = try metadata(answers.removeFirst().unlessNotFound(), "pod", arguments.name)
             (claimant.origin, claimant.pod) = try identify(arguments, podMetadata)
+            claimant.boot = journal.bootID
             claimant.machine = podMetadata.flatMap { VirtualMachinePod($0) }
             facts.pod = .init(namespace: arguments.namespace, name: arguments.name, marks: .init(podMetadata))
             if order.readsNamespace {

@@ -148,14 +148,14 @@ extension ControllerTests {
                 let claim = try await rig.makeAutomaticClaim("\(name)-1", of: first)
                 let lost = try await rig.makeAutomaticClaim("\(name)-0", of: first)
                 let other = try await rig.keep(11, for: lost, pool: pool)
-                try await rig.deleteStatefulSet(first)
-                let second = try await rig.controlPlane.makeStatefulSet(name, replicas: 2)
-                let pod = try await rig.controlPlane.makePod("\(name)-1", node: node, owner: second)
-                let kept = try await rig.keep(10, for: claim, pool: pool, by: pod)
                 for orphan in [claim, lost] {
                     try await rig.patch(
                         .ipClaims, orphan.name, ["metadata": ["ownerReferences": .null]], namespace: "default")
                 }
+                try await rig.deleteStatefulSet(first)
+                let second = try await rig.controlPlane.makeStatefulSet(name, replicas: 2)
+                let pod = try await rig.controlPlane.makePod("\(name)-1", node: node, owner: second)
+                let kept = try await rig.keep(10, for: claim, pool: pool, by: pod)
                 let adopted = try await rig.waitForClaim(claim, "is adopted") {
                     $0.metadata.ownerReferences.first?.uid == second.uid
                 }

@@ -190,6 +190,26 @@ struct ReclaimTests {
         }
     }
 
+    /// A node whose disk begins anew with each boot: no DEL comes, and a DaemonSet's pod keeps its UID.
+    @Test(.controlPlane) func `what a pod had before a boot that took the journal too is freed, though the pod lives`()
+        async throws
+    {
+        try await NodeRig.run { rig in
+            let pool = try await rig.makePool()
+            let before = try await rig.start("before", pool: pool)
+            let since = try await rig.start("since", pool: pool)
+            let boot = try Files.text("/proc/sys/kernel/random/boot_id").filter { !$0.isWhitespace }
+            #expect(since.allocation.boot == boot)
+            try await rig.patch(before.name, ["metadata": ["annotations": [AnnotationKey.boot: "an-earlier-one"]]])
+            try Files.removeTree(rig.node.journal)
+            try await rig.withAgent { _ in
+                try await rig.ledger.waitUntilGone(before.name)
+                try await rig.waitForSentinel(pool: pool)
+                #expect(try await rig.controlPlane.allocation(since.address)?.spec.state == .bound)
+            }
+        }
+    }
+
     @Test(.controlPlane) func `an agent that cannot see the host frees nothing and does not say that it reports`()
         async throws
     {

@@ -127,7 +127,7 @@ import Testing
                 "field":"spec.x"},{"message":"only"},7]}}
                 """)
         let causes = [
-            APIStatus.Cause(field: "spec.x", message: "cm"), APIStatus.Cause(field: "", message: "only"),
+            APIStatus.Cause(field: "spec.x", message: "cm", reason: "r"), APIStatus.Cause(field: "", message: "only"),
             APIStatus.Cause(field: "", message: ""),
         ]
         #expect(
