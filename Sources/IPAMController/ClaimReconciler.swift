@@ -154,6 +154,12 @@ package final class ClaimReconciler: Reconciler {
             .pods, namespace: claim.namespace, name: claim.spec.pod, deadline: try writer.deadline())
         let pod = try json.map { try ObjectMetadata(JSONFields($0)) }
         guard let set = pod?.ownerReferences.first(where: { $0.isController && $0.isStatefulSet }) else { return false }
+        // The set that is being deleted without them may still own its pods when it has lost its claims.
+        let found = try await writer.client.read(
+            .statefulSets, namespace: claim.namespace, name: set.name, deadline: try writer.deadline())
+        guard let owner = try found.map({ try ObjectMetadata(JSONFields($0)) }), owner.uid == set.uid,
+            !owner.isBeingDeleted
+        else { return false }
         let outcome = try await writer.patch(
             .ipClaims, namespace: claim.namespace, object.metadata(claim.metadata.name),
             ["metadata": ["ownerReferences": AutomaticClaim.ownerReferences(set)]])

@@ -1,3 +1,4 @@
+import IPAMAPI
 import JSONText
 import KubernetesCore
 import TestSupport
@@ -215,6 +216,9 @@ struct BadInputServerTests {
         let result: Result<Void, any Error>
         do {
             let account = ServiceAccount(namespace: "default", name: name)
+            if rules.contains(BerthAPI.group) {
+                try await rig.controlPlane.waitForPermission(of: account, resource: BerthAPI.group)
+            }
             result = .success(
                 try await body(try await rig.controlPlane.newToken(of: account, lifetime: .seconds(3600))))
         } catch {

@@ -184,6 +184,7 @@ extension ConsoleRig {
             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: \(role)}
             subjects: [{kind: ServiceAccount, name: \(account.name), namespace: default}]
             """)
+        try await controlPlane.waitForPermission(of: account, resource: BerthAPI.group)
         let admin = try controlPlane.adminConfiguration()
         let config: JSON = [
             "clusters": [

@@ -144,7 +144,7 @@ struct AgentTests {
                 """)
             try Files.write("\(rig.node.folder)/agent-token", try await rig.controlPlane.token(of: account))
             try await rig.withAgent { agent in
-                let problem = try await agent.waitForProblem("api", containing: "may not")
+                let problem = try await agent.waitForProblem("api", containing: "may not create")
                 #expect(problem.contains("the plugin may not create ipallocations"))
             }
         }

@@ -163,6 +163,20 @@ package final class ControlPlane: Sendable {
         return token
     }
 
+    /// Waits until the API server, which learns of new roles by a watch, lets an account do something with a resource.
+    ///
+    /// - Parameter resource: As `kubectl auth can-i --list` writes it.
+    package func waitForPermission(of account: ServiceAccount, resource: String) async throws {
+        let user = "--as=system:serviceaccount:\(account.namespace):\(account.name)"
+        let end = ContinuousClock.now + .seconds(60)
+        while try await !kubectl(["auth", "can-i", "--list", user]).contains(resource) {
+            guard ContinuousClock.now < end else {
+                throw TestSetUpError("\(account.name) may do nothing with \(resource)")
+            }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
     private func makeAdmin() async throws {
         let account = ServiceAccount.admin
         try await apply(
@@ -177,6 +191,7 @@ package final class ControlPlane: Sendable {
             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
             subjects: [{kind: ServiceAccount, name: \(account.name), namespace: \(account.namespace)}]
             """)
+        try await waitForPermission(of: account, resource: "*.*")
     }
 }
 
