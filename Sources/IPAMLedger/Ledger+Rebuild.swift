@@ -21,7 +21,7 @@ extension Ledger {
 
         log.log(.info, "rebuilding the journal", [("folder", journal.folder)])
         // No claim of this boot was made before the journal is whole: what the ledger shows is of the earlier one.
-        let boot = try journaled { () throws(JournalError) in try journal.earlierBoot() } ?? journal.bootID
+        let boot = try journaled { () throws(JournalError) in try journal.earlierBoot() }
         let allocations = try ownAllocations(deadline: deadline)
         var held: [String: [IPAllocation]] = [:]
         for allocation in allocations where allocation.spec.node == node && allocation.spec.machineID == machineID {
@@ -41,9 +41,9 @@ extension Ledger {
 
     /// Brings one entry in line with what the ledger shows, and drops a torn one that it does not know.
     ///
-    /// - Parameter boot: That of the claims whose entry is lost and whose allocation does not say it; where it is not
-    ///   known, this one.
-    private func reconcile(_ digest: String, _ held: [IPAllocation], boot: String) throws(JournalError) {
+    /// - Parameter boot: That of the claims whose entry is lost. Nil where the journal does not tell it: then the allocation
+    ///   may, and otherwise it was this one.
+    private func reconcile(_ digest: String, _ held: [IPAllocation], boot: String?) throws(JournalError) {
         let found: JournalEntry?
         switch try journal.entry(for: digest) {
         case .entry(let entry): found = entry
@@ -62,8 +62,8 @@ extension Ledger {
         var entry =
             found
             ?? JournalEntry(
-                attachment: attachment, phase: .bound, since: since, bootID: held.first?.boot ?? boot,
-                pod: held.first?.spec.pod, records: [])
+                attachment: attachment, phase: .bound, since: since,
+                bootID: boot ?? held.first?.boot ?? journal.bootID, pod: held.first?.spec.pod, records: [])
         for allocation in held where !entry.records.contains(where: { $0.name == allocation.metadata.name }) {
             entry.records.append(JournalEntry.Record(allocation))
         }
