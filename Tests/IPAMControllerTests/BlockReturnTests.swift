@@ -12,7 +12,7 @@ extension ControllerTests {
     /// Blocks that are empty go back to their pools.
     @Suite("Returning blocks") struct BlockReturnTests {
         /// Long enough for a test to do something meanwhile.
-        private static let delay: Duration = .seconds(4)
+        private static let delay: Duration = .seconds(2)
 
         @Test func `C6: a removed node's block comes back once its allocations are gone, and not before`() async throws
         {
