@@ -43,10 +43,9 @@ as_root() {
 go_folder() {
     if [[ -x /usr/lib/go-1.19/bin/go ]]; then
         echo /usr/lib/go-1.19/bin
-    elif command -v go >/dev/null; then
-        dirname "$(readlink -f "$(command -v go)")"
     else
-        return 1
+        local folder
+        folder=$(go env GOROOT 2>/dev/null)/bin && [[ -x $folder/go && -x $folder/gofmt ]] && echo "$folder"
     fi
 }
 

@@ -5,7 +5,8 @@ package enum AnnotationKey {
     package static let reclaim = "\(BerthAPI.group)/reclaim"
     /// On an allocation in the state Fenced: the UID that its Node had then.
     package static let fencedNodeUID = "\(BerthAPI.group)/fenced-node-uid"
-    /// On an allocation: the boot of the machine, by the kernel's ID, in which its holder was given it.
+    /// On an allocation: the boot of the machine, by the kernel's ID, in which its holder was given it, a slash, and the
+    /// holder's digest, for releases and earlier versions leave it to the next holder.
     package static let boot = "\(BerthAPI.group)/boot"
     /// On an allocation for the guest of a virtual machine: see ``VirtualMachineMark``.
     package static let virtualMachineInstance = "\(BerthAPI.group)/virtual-machine-instance"

@@ -9,7 +9,7 @@ extension IPAllocation.Spec {
         var labels: JSON = [:]
         for (key, value) in self.labels { labels[key] = value.map { .string($0) } }
         var metadata: JSON = ["name": .string(objectName), "labels": labels]
-        for case (let key, let value?) in IPAllocation.holderAnnotations(machine, boot) {
+        for case (let key, let value?) in IPAllocation.holderAnnotations(self, machine, boot) {
             if metadata["annotations"] == nil { metadata["annotations"] = [:] }
             metadata["annotations"]?[key] = .string(value)
         }
@@ -88,7 +88,7 @@ extension IPAllocation {
         for key in [AnnotationKey.reclaim, AnnotationKey.fencedNodeUID] {
             object["metadata"]?["annotations"]?[key] = nil
         }
-        for (key, value) in Self.holderAnnotations(machine, boot) {
+        for (key, value) in Self.holderAnnotations(newSpec, machine, boot) {
             if value != nil, object["metadata"]?["annotations"] == nil { object["metadata"]?["annotations"] = [:] }
             object["metadata"]?["annotations"]?[key] = value.map { .string($0) }
         }
@@ -97,13 +97,19 @@ extension IPAllocation {
 
     /// What annotations say of the holder. Nil: there must be no such annotation.
     fileprivate static func holderAnnotations(
-        _ machine: VirtualMachineMark?, _ boot: String?
+        _ spec: Spec, _ machine: VirtualMachineMark?, _ boot: String?
     ) -> [(key: String, value: String?)] {
-        VirtualMachineMark.annotations(machine) + [(AnnotationKey.boot, boot)]
+        let mark = spec.attachment.flatMap { holder in boot.map { "\($0)/\(holder.digest)" } }
+        return VirtualMachineMark.annotations(machine) + [(AnnotationKey.boot, mark)]
     }
 
     /// The boot of its machine in which the holder was given it; nil where that is not known.
-    package var boot: String? { metadata.annotations[AnnotationKey.boot] }
+    package var boot: String? {
+        guard let mark = metadata.annotations[AnnotationKey.boot], let digest = spec.attachment?.digest,
+            mark.hasSuffix("/\(digest)")
+        else { return nil }
+        return String(mark.dropLast(digest.count + 1))
+    }
 
     /// Who holds the address and where, for messages.
     package var holderDescription: String {

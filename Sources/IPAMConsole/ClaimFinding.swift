@@ -126,6 +126,7 @@ extension IPClaim {
         switch spec.retention.policy {
         case .untilClaimDeleted: return "until the claim is deleted"
         case .untilOwnerDeleted:
+            if let seconds = secondsUnused { return "for \(DurationText.text(seconds: seconds)) after the last use" }
             if let owner = keeper, !owner.isStatefulSet { return "until \(owner.kind) \"\(owner.name)\" is deleted" }
             return "until its StatefulSet is deleted, or scaled below the pod's ordinal"
         case .period: return "for \(DurationText.text(seconds: spec.retention.seconds ?? 0)) after the last use"

@@ -29,7 +29,7 @@ package final class ClaimReconciler: Reconciler {
     /// Until an address that another has is tried again.
     static let retry: Duration = .seconds(5)
     /// Between two looks for a new owner of a claim that has lost its own.
-    static let adoptionPause: Duration = .seconds(30)
+    static let adoptionPause: Duration = .seconds(60)
 
     let view: ClusterView
     let writer: LedgerWriter
@@ -117,7 +117,8 @@ package final class ClaimReconciler: Reconciler {
             return .whenChanged
         }
         var wakeUps: [Duration] = []
-        if claim.isOrphaned {
+        let pod = view.pods[ObjectKey(namespace: claim.namespace, name: claim.spec.pod)]
+        if claim.isOrphaned, case .present = pod {
             if try await adopt(object) { return .whenChanged }
             wakeUps.append(Self.adoptionPause)
         }
@@ -126,7 +127,7 @@ package final class ClaimReconciler: Reconciler {
         if !isSettled { wakeUps.append(Self.retry) }
         if let pause = try await expire(claim, allocations) { wakeUps.append(pause) }
         try await writeStatus(object, allocations, condition)
-        try await tellIPAMClaim(claim, allocations)
+        if let pause = try await tellIPAMClaim(claim, allocations) { wakeUps.append(pause) }
         return wakeUps.min().map { .after($0) } ?? .whenChanged
     }
 
@@ -149,7 +150,6 @@ package final class ClaimReconciler: Reconciler {
     /// Gives a claim that has lost its owner to the StatefulSet that its pod has now.
     private func adopt(_ object: StoredObject<IPClaim>) async throws -> Bool {
         let claim = object.value
-        guard !claim.spec.pod.isEmpty else { return false }
         let json = try await writer.client.read(
             .pods, namespace: claim.namespace, name: claim.spec.pod, deadline: try writer.deadline())
         let pod = try json.map { try ObjectMetadata(JSONFields($0)) }
@@ -160,9 +160,16 @@ package final class ClaimReconciler: Reconciler {
         guard let owner = try found.map({ try ObjectMetadata(JSONFields($0)) }), owner.uid == set.uid,
             !owner.isBeingDeleted
         else { return false }
-        let outcome = try await writer.patch(
-            .ipClaims, namespace: claim.namespace, object.metadata(claim.metadata.name),
-            ["metadata": ["ownerReferences": AutomaticClaim.ownerReferences(set)]])
+        let outcome: WriteOutcome
+        do {
+            outcome = try await writer.patch(
+                .ipClaims, namespace: claim.namespace, object.metadata(claim.metadata.name),
+                ["metadata": ["ownerReferences": AutomaticClaim.ownerReferences(set)]])
+        } catch let error as APIError where error.isForbidden {
+            // Roles of an earlier version.
+            logger.warning("a claim that has lost its StatefulSet stays without one", metadata: ["error": "\(error)"])
+            return false
+        }
         guard case .done = outcome else { return true }
         logger.info(
             "gave a claim without an owner to the StatefulSet of its pod",

@@ -14,10 +14,14 @@ extension ClaimReconciler {
     /// What is kept for the claim is written over what the IPAMClaim says, never the absence of anything: what it says
     /// before the first ADD is a wish. It is the controller that writes it, so that no node needs the right to, and no ADD
     /// waits for it. What it says late costs nothing: until then the claim itself keeps the addresses.
-    func tellIPAMClaim(_ claim: IPClaim, _ allocations: [StoredObject<AllocationRecord>]) async throws {
-        guard claim.isAutomatic, let owner = claim.ipamClaim else { return }
+    ///
+    /// - Returns: When to try again, where the kind is not served.
+    func tellIPAMClaim(
+        _ claim: IPClaim, _ allocations: [StoredObject<AllocationRecord>]
+    ) async throws -> Duration? {
+        guard claim.isAutomatic, let owner = claim.ipamClaim else { return nil }
         let ips = Self.ips(allocations.map(\.value), pools: view.validPools)
-        guard !ips.isEmpty else { return }
+        guard !ips.isEmpty else { return nil }
         let json: JSON?
         do {
             // Once: a kind that is not served any more looks like a server that starts.
@@ -25,14 +29,14 @@ extension ClaimReconciler {
             json = try await writer.client.read(
                 .ipamClaims, namespace: claim.namespace, name: owner.name, deadline: deadline)
         } catch let error as APIError where error.isUnserved {
-            return
+            return .seconds(60)
         }
-        guard let json else { return }
+        guard let json else { return nil }
         let found = try IPAMClaim(json)
         let pod = claim.status.holder?.pod ?? found.ownerPod
         guard found.metadata.uid == owner.uid, !found.metadata.isBeingDeleted, Self.covers(ips, found.wishes),
             found.ips != ips || found.ownerPod != pod
-        else { return }
+        else { return nil }
         let forms = found.ownerPodForm.map { [$0] } ?? IPAMClaim.OwnerPodForm.allCases
         for (index, form) in forms.enumerated() {
             do {
@@ -41,11 +45,12 @@ extension ClaimReconciler {
                     ["status": ["ips": .strings(ips), "ownerPod": form.json(pod)]], subresource: "status")
                 // What was overtaken is looked at again with the next change of the claim.
                 if case .overtaken = outcome { throw IPAMClaimOvertaken() }
-                return
+                return nil
             } catch let error as APIError where error.status?.code == 422 && index + 1 < forms.count {
                 // The definition has the other form.
             }
         }
+        return nil
     }
 
     /// Whether there is an address of each family that is asked for. While an ADD has only some, what it lacks would not

@@ -137,6 +137,8 @@ package struct CandidateSource: Sendable {
     private var recalled: [IPAddress] = []
     /// Addresses tried in vain.
     private var struck: Set<IPAddress> = []
+    /// How many of ``struck`` end the search; nil for all that the scan saw free.
+    private var mostStruck: Int?
     /// Those of ``struck`` that nobody holds: they are the node's own.
     private var avoided: Set<IPAddress> = []
     /// Addresses that this node released a moment ago, which hints and scans cannot know yet.
@@ -186,6 +188,10 @@ package struct CandidateSource: Sendable {
         struck.subtract(scan.cooling)
     }
 
+    /// Before a scan that is made though the hint says that nothing is free. Such a hint may be right: it counts what pools
+    /// that overlap this one gave, and a scan does not. So a few refusals end the search.
+    package mutating func doubtHint() { mostStruck = struck.count + Self.hintedProbes }
+
     /// Takes in an earlier scan of this node, for a pool without a hint.
     ///
     /// That it saw nothing free does not end the search: an address may have been released since.
@@ -195,6 +201,7 @@ package struct CandidateSource: Sendable {
         guard !pool.usable.isEmpty else { return .exhausted }
         if let address = offered.free.first(where: { !struck.contains($0) }) { return .address(address) }
         if let scan {
+            if let mostStruck, struck.count >= mostStruck { return .exhausted }
             let free = scan.free.filter { !struck.contains($0) && pool.usable.contains($0) }
             let choice = pool.strategy == .sequential ? free.first : free.randomElement(using: &generator)
             return choice.map { .address($0) } ?? .exhausted

@@ -119,10 +119,10 @@ extension IPClaim {
     /// The IPAMClaim that the claim stands for.
     package var ipamClaim: OwnerReference? { metadata.ownerReferences.first { $0.isIPAMClaim } }
 
-    /// It was to go with its owner, and has none any more: `kubectl delete --cascade=orphan` takes the owner from all that
-    /// it owned.
+    /// It is a pod's, was to go with its StatefulSet, and has none any more: `kubectl delete --cascade=orphan` takes the
+    /// owner from all that it owned. Those of virtual machines and IPAMClaims stay, for no pod tells of their owner.
     package var isOrphaned: Bool {
-        isAutomatic && spec.retention.policy == .untilOwnerDeleted && keeper == nil
+        isAutomatic && spec.retention.policy == .untilOwnerDeleted && keeper == nil && !spec.pod.isEmpty
     }
 
     /// How long it keeps what nobody uses, in seconds; nil for as long as the claim is there.

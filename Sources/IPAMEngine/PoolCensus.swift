@@ -201,7 +201,8 @@ private struct Census {
     var ready: PoolCensus.Finding {
         if pool.isBeingDeleted {
             let rest = tally.total > 0 ? "; allocations that it waits for: \(tally.total)" : ""
-            return .init(.ready, .false, "Deleting", "the pool is being deleted\(rest)")
+            let use = pool.isInline ? ", and made anew when it is asked for" : ""
+            return .init(.ready, .false, "Deleting", "the pool is being deleted\(use)\(rest)")
         }
         if pool.isDraining { return .init(.ready, .false, "Draining", "spec.draining is true") }
         if pool.isDisabled { return .init(.ready, .false, "Disabled", "spec.disabled is true") }

@@ -18,6 +18,8 @@ import KubernetesCore
 /// - Errors: ``State/failed(_:)`` carries the reason.
 struct ClaimSlot: Sendable {
     static let maximumCreates = 64
+    /// The most addresses of a pool that is listed as a whole although its hint says that it is full.
+    static let doubtedPool: UInt128 = 1024
     static let maximumTakeOvers = 3
     /// How long a cooling address is left alone after this claimant first saw it, on the claimant's own clock: longer
     /// than a main plugin needs between the IPAM DEL and the removal of the link.
@@ -259,8 +261,10 @@ struct ClaimSlot: Sendable {
         for index in sources.open where !sources[index].pool.usable.isEmpty {
             guard sources[index].scan != nil else {
                 // What was released without a cooldown is free, and only the controller would say so in the hint.
-                let hasCooldown = sources[index].pool.cooldownSeconds > 0
-                state = .needsScan(source: index, hasCooldown ? .cooling : .everything)
+                let pool = sources[index].pool
+                let isDoubtful = pool.cooldownSeconds == 0 && pool.usable.count <= Self.doubtedPool
+                if isDoubtful { sources[index].doubtHint() }
+                state = .needsScan(source: index, isDoubtful ? .everything : .cooling)
                 return
             }
             let pool = sources[index].pool
@@ -278,7 +282,7 @@ struct ClaimSlot: Sendable {
 
     /// What was tried was free and somebody else's a moment later: that says nothing of how full the pools are.
     private mutating func failContended() {
-        state = .failed(.contended(pools: sources.open.map { sources[$0].pool.name }, attempts: creates))
+        state = .failed(.contended(sources.fills, attempts: creates))
     }
 
     /// The address that was chosen and that nothing was written for yet.

@@ -72,6 +72,7 @@ extension Ledger {
                 switch error {
                 case .poolsChanged: if verification?.isUntelling == true { rememberUntelling() }
                 case .exhausted where hasPassedOver || verification != nil: break
+                case .contended where hasPassedOver || verification != nil: break
                 default: throw error
                 }
                 readsAllPools = true
@@ -99,7 +100,7 @@ extension Ledger {
         } catch {
             exhaustion = error
         }
-        guard case .exhausted(let fills) = exhaustion else { throw exhaustion }
+        guard let fills = exhaustion.fills else { throw exhaustion }
         let now = transport.now()
         let freed = carryOutReleases(
             ofPools: Set(fills.map(\.poolUID)), limit: Self.owedReleaseLimit, deadline: now + (deadline - now) / 2)
@@ -168,7 +169,7 @@ extension Ledger {
             let held = try commit(
                 &slots, beside: &binding, entry: entry, carried: carried, wasReleasing: wasReleasing, order,
                 deadlines: deadlines)
-            return ClaimedAddresses(held: held, routes: situation.routes, isRepeated: entry.phase == .bound)
+            return ClaimedAddresses(held: held, routes: situation.routes, isRepeated: isIntact && entry.phase == .bound)
         } catch {
             // What is in use only a DEL takes away.
             rollBack(

@@ -59,11 +59,14 @@ extension Ledger {
         }
         guard let attachment = found?.attachment ?? held.first?.spec.attachment else { return }
         let since = try rebuiltSince(digest)
+        // What several allocations do not agree about nobody knows.
+        let boots = Set(held.map(\.boot))
+        let told = boots.count == 1 ? boots.first ?? nil : nil
         var entry =
             found
             ?? JournalEntry(
                 attachment: attachment, phase: .bound, since: since,
-                bootID: boot ?? held.first?.boot ?? journal.bootID, pod: held.first?.spec.pod, records: [])
+                bootID: boot ?? told ?? journal.bootID, pod: held.first?.spec.pod, records: [])
         for allocation in held where !entry.records.contains(where: { $0.name == allocation.metadata.name }) {
             entry.records.append(JournalEntry.Record(allocation))
         }

@@ -19,7 +19,7 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
     /// No pool of a slot has an address left.
     case exhausted([PoolFill])
     /// Every address that was tried was taken by another at the same time.
-    case contended(pools: [String], attempts: Int)
+    case contended([PoolFill], attempts: Int)
     /// A requested address cannot be given.
     case addressRefused(String)
     /// The pod is gone, or another one has its name.
@@ -93,6 +93,14 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Of what the claim found nothing in, where more of it, or another pool, might do.
+    var fills: [PoolFill]? {
+        switch self {
+        case .exhausted(let fills), .contended(let fills, _): fills
+        default: nil
+        }
+    }
+
     /// Whether it is a DEL that ended the claim.
     var isDeletion: Bool {
         if case .deleted = self { true } else { false }
@@ -108,9 +116,9 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         case .poolsChanged: "IPPools were edited while an address was claimed"
         case .exhausted(let fills):
             "no address is free: \(fills.map(\.description).joined(separator: "; "))"
-        case .contended(let pools, let attempts):
-            "\(attempts) addresses of \(pools.map { "IPPool \"\($0)\"" }.joined(separator: ", ")) were tried, and others"
-                + " took each of them first"
+        case .contended(let fills, let attempts):
+            "\(attempts) addresses of \(fills.map { "IPPool \"\($0.pool)\"" }.joined(separator: ", ")) were tried, and others"
+                + " have each of them"
         case .deleted(let attachment): "\(attachment) was deleted while its ADD was under way"
         case .busy(let attachment): "another ADD or DEL of \(attachment) is still under way"
         case .malformed(let name, let problem): "IPAllocation \"\(name)\" is malformed: \(problem)"

@@ -37,13 +37,16 @@ package struct ClientConfiguration: Sendable {
 }
 
 extension ClientConfiguration {
-    /// What connections that are there and those that they renew do not take in, as a clause; nil where all is the same. A
-    /// token is read again while a program runs.
+    /// What connections that are there and those that they renew do not take in, as a clause; nil where all is the same. The
+    /// file of a token is read again while a program runs.
     package func change(from earlier: ClientConfiguration) -> String? {
         if caPEM != earlier.caPEM { return "the cluster's CA has changed" }
-        if server != earlier.server { return "the address of the API server has changed" }
+        if server != earlier.server || tlsServerName != earlier.tlsServerName || proxyURL != earlier.proxyURL {
+            return "the address of the API server has changed"
+        }
         let isSame = clientCertificatePEM == earlier.clientCertificatePEM && clientKeyPEM == earlier.clientKeyPEM
-        return isSame ? nil : "the client certificate has changed"
+        if !isSame { return "the client certificate has changed" }
+        return tokenFile == nil && token != earlier.token ? "the token has changed" : nil
     }
 }
 

@@ -125,6 +125,7 @@ struct ElectionTests {
             let second = try await bench.began("the second leader") { $0.identity != first.identity }
             let end = try #require(bench.terms.value.first?.end)
             #expect(end <= second.start)
+            #expect(end - start < .seconds(8), "it would act after its lease")
             #expect(second.start - start > .seconds(4))
             // The first one comes back and follows.
             if cut == .refused { try await leader.proxy.resume() } else { leader.proxy.removeRules() }

@@ -57,6 +57,23 @@ import Testing
         #expect(driver.records == "10.0.0.9 v8")
     }
 
+    /// The hint counts what overlapping pools gave, and a scan does not.
+    @Test func `a full hint of a pool without cooldown is doubted, for a few refusals and not for a large pool`() throws
+    {
+        var driver = try SlotDriver([pool("10.0.0.0/26", cooldown: 0, free: "")])
+        #expect(driver.ask() == "scan everything of blue")
+        try driver.learn(free: (1...40).map { "10.0.0.\($0)" }.joined(separator: " "))
+        for _ in 0..<16 { try driver.next(.alreadyExists) }
+        _ = driver.ask()
+        #expect(driver.slot.state.brief == "failed: exhausted")
+        var freed = try SlotDriver([pool("10.0.0.0/26", cooldown: 0, free: "")])
+        #expect(freed.ask() == "scan everything of blue")
+        try freed.learn(free: "10.0.0.7")
+        #expect(freed.ask() == "create 10.0.0.7")
+        var large = try SlotDriver([pool("10.0.0.0/16", cooldown: 0, free: "")])
+        #expect(large.ask() == "scan cooling of blue")
+    }
+
     @Test func `the next pool is asked before any address is taken over`() throws {
         var driver = try SlotDriver([
             pool("10.0.0.0/28", named: "a", free: ""), pool("10.0.1.0/28", named: "b", free: "10.0.1.5"),

@@ -200,12 +200,19 @@ struct ReclaimTests {
             let since = try await rig.start("since", pool: pool)
             let boot = try Files.text("/proc/sys/kernel/random/boot_id").filter { !$0.isWhitespace }
             #expect(since.allocation.boot == boot)
-            try await rig.patch(before.name, ["metadata": ["annotations": [AnnotationKey.boot: "an-earlier-one"]]])
+            let other = try await rig.start("other", pool: pool)
+            // What was noted of an earlier holder is not about the present one.
+            for (started, holder) in [(before, before), (other, before)] {
+                let mark = "an-earlier-one/\(holder.sandbox.attachment().digest)"
+                try await rig.patch(started.name, ["metadata": ["annotations": [AnnotationKey.boot: .string(mark)]]])
+            }
             try Files.removeTree(rig.node.journal)
             try await rig.withAgent { _ in
                 try await rig.ledger.waitUntilGone(before.name)
                 try await rig.waitForSentinel(pool: pool)
-                #expect(try await rig.controlPlane.allocation(since.address)?.spec.state == .bound)
+                for started in [since, other] {
+                    #expect(try await rig.controlPlane.allocation(started.address)?.spec.state == .bound)
+                }
             }
         }
     }

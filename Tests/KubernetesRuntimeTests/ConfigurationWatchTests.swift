@@ -6,11 +6,12 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct ConfigurationWatchTests {
     static func configuration(
-        _ server: String = "https://10.0.0.1:6443", ca: String = "a", certificate: String = "c", token: String = "t"
+        _ server: String = "https://10.0.0.1:6443", ca: String = "a", certificate: String = "c", token: String = "t",
+        file: String? = "/token"
     ) throws -> ClientConfiguration {
         ClientConfiguration(
             server: try #require(ServerAddress(url: server)), caPEM: Array(ca.utf8),
-            clientCertificatePEM: Array(certificate.utf8), token: token)
+            clientCertificatePEM: Array(certificate.utf8), token: token, tokenFile: file)
     }
 
     struct Unreadable: Error {}
@@ -20,6 +21,7 @@ import Testing
             (try Self.configuration(ca: "b"), "the cluster's CA has changed"),
             (try Self.configuration("https://10.0.0.2:6443"), "the address of the API server has changed"),
             (try Self.configuration(certificate: "d"), "the client certificate has changed"),
+            (try Self.configuration(token: "v", file: nil), "the token has changed"),
         ]
         for (changed, says) in changes {
             let clock = ManualClock()
