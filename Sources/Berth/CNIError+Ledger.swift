@@ -10,7 +10,7 @@ extension CNIError {
         case .api(let failure, let attempts):
             let text = attempts > 1 ? "\(failure) (after \(attempts) attempts)" : "\(failure)"
             self = CNIError.api(failure, text)
-        case .deadline, .podChanged, .claimBusy, .deleted, .busy, .poolsChanged, .contended:
+        case .deadline, .podChanged, .claimBusy, .deleted, .busy, .poolsChanged:
             self.init(code: CNIError.tryAgainLater, message: "\(error)")
         case .poolUnusable:
             self.init(code: CNIError.poolUnusable, message: "\(error)")

@@ -215,7 +215,7 @@ struct ClaimSlot: Sendable {
     /// - Parameter others: The ``names`` of the attachment's other slots.
     mutating func choose(avoiding others: Set<String> = [], using generator: inout some RandomNumberGenerator) {
         guard case .choosing = state else { return }
-        guard creates < Self.maximumCreates else { return failContended() }
+        guard creates < Self.maximumCreates else { return fail() }
         if let exact {
             guard let source = sources.open.first else { return fail() }
             let candidate = Candidate(source: source, address: exact)
@@ -279,11 +279,6 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func fail() { state = .failed(.exhausted(sources.fills)) }
-
-    /// What was tried was free and somebody else's a moment later: that says nothing of how full the pools are.
-    private mutating func failContended() {
-        state = .failed(.contended(sources.fills, attempts: creates))
-    }
 
     /// The address that was chosen and that nothing was written for yet.
     var freshCandidate: IPAddress? {
@@ -350,7 +345,7 @@ struct ClaimSlot: Sendable {
         case (.reading(let candidate, let mayBeOurs), .failure(let error)):
             if error.isNotFound {
                 // Free by now, or an unsettled create of ours is not committed yet: create it (again).
-                guard creates < Self.maximumCreates else { return failContended() }
+                guard creates < Self.maximumCreates else { return fail() }
                 let mayExist = mayBeOurs || writes.hasOpenCreates
                 // What was kept is gone, and nothing new is given in its place.
                 guard mayExist || sources.open.contains(candidate.source) else { return strike(candidate) }

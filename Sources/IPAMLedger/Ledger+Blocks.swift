@@ -39,7 +39,7 @@ extension Ledger {
                 return try body(&self)
             } catch {
                 // The last pool is the one that the plan ended with: see `slice`.
-                guard let fills = error.fills, let last = fills.last, let slice = last.slice, !slice.isLast,
+                guard case .exhausted(let fills) = error, let last = fills.last, let slice = last.slice, !slice.isLast,
                     turns < Self.maximumBlockTurns, transport.now() < deadline
                 else { throw error }
                 turns += 1

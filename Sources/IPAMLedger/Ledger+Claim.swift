@@ -72,7 +72,6 @@ extension Ledger {
                 switch error {
                 case .poolsChanged: if verification?.isUntelling == true { rememberUntelling() }
                 case .exhausted where hasPassedOver || verification != nil: break
-                case .contended where hasPassedOver || verification != nil: break
                 default: throw error
                 }
                 readsAllPools = true
@@ -100,7 +99,7 @@ extension Ledger {
         } catch {
             exhaustion = error
         }
-        guard let fills = exhaustion.fills else { throw exhaustion }
+        guard case .exhausted(let fills) = exhaustion else { throw exhaustion }
         let now = transport.now()
         let freed = carryOutReleases(
             ofPools: Set(fills.map(\.poolUID)), limit: Self.owedReleaseLimit, deadline: now + (deadline - now) / 2)

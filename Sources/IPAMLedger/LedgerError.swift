@@ -18,8 +18,6 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
     case annotation(String)
     /// No pool of a slot has an address left.
     case exhausted([PoolFill])
-    /// Every address that was tried was taken by another at the same time.
-    case contended([PoolFill], attempts: Int)
     /// A requested address cannot be given.
     case addressRefused(String)
     /// The pod is gone, or another one has its name.
@@ -93,14 +91,6 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Of what the claim found nothing in, where more of it, or another pool, might do.
-    var fills: [PoolFill]? {
-        switch self {
-        case .exhausted(let fills), .contended(let fills, _): fills
-        default: nil
-        }
-    }
-
     /// Whether it is a DEL that ended the claim.
     var isDeletion: Bool {
         if case .deleted = self { true } else { false }
@@ -116,9 +106,6 @@ package enum LedgerError: Error, Sendable, CustomStringConvertible {
         case .poolsChanged: "IPPools were edited while an address was claimed"
         case .exhausted(let fills):
             "no address is free: \(fills.map(\.description).joined(separator: "; "))"
-        case .contended(let fills, let attempts):
-            "\(attempts) addresses of \(fills.map { "IPPool \"\($0.pool)\"" }.joined(separator: ", ")) were tried, and others"
-                + " have each of them"
         case .deleted(let attachment): "\(attachment) was deleted while its ADD was under way"
         case .busy(let attachment): "another ADD or DEL of \(attachment) is still under way"
         case .malformed(let name, let problem): "IPAllocation \"\(name)\" is malformed: \(problem)"

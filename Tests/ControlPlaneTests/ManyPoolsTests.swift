@@ -127,7 +127,9 @@ struct ManyPoolsTests {
         try await run { bench, configuration in
             try await add(bench, try await bench.newPod(), configuration)
             #expect(bench.proxy.log.verbs.prefix(3).sorted() == ["get ippools", "get namespaces", "get pods"])
-            #expect(bench.proxy.log.verbs.dropFirst(3).sorted() == ["create ipallocations", "list ippools"])
+            // A create may meet the address that the first ADD has.
+            #expect(Set(bench.proxy.log.verbs.dropFirst(3)) == ["create ipallocations", "list ippools"])
+            #expect(bench.proxy.log.count("list", "ippools.ipam.berth.dev") == 1)
             #expect(isVerifying(bench))
         }
     }
@@ -138,9 +140,9 @@ struct ManyPoolsTests {
                 "\(Subnets.next().name("set"))-0", node: bench.node.name, labels: [ControlPlane.testLabel: bench.label])
             try await add(bench, pod, configuration)
             #expect(
-                bench.proxy.log.verbs.dropLast().sorted()
+                bench.proxy.log.verbs.prefix(5).sorted()
                     == ["get ipclaims", "get ippools", "get namespaces", "get pods", "list ippools"])
-            #expect(bench.proxy.log.verbs.last == "create ipallocations")
+            #expect(Set(bench.proxy.log.verbs.dropFirst(5)) == ["create ipallocations"])
             #expect(isVerifying(bench))
         }
     }

@@ -211,7 +211,7 @@ import Testing
             }
         }
         #expect(driver.slot.creates == ClaimSlot.maximumCreates)
-        #expect(driver.slot.state.brief == "failed: contended")
+        #expect(driver.slot.state.brief == "failed: exhausted")
     }
 
     @Test func `creates are bounded when a name is said to exist and not to exist in turn`() throws {

@@ -100,7 +100,6 @@ extension ClaimSlot.State {
         case .held: "held"
         case .failed(.api): "failed: api"
         case .failed(.exhausted): "failed: exhausted"
-        case .failed(.contended): "failed: contended"
         case .failed(.addressRefused): "failed: refused"
         case .failed(.malformed): "failed: malformed"
         case .failed: "failed"
