@@ -17,7 +17,7 @@ import KubernetesCore
 ///   that nothing was heard of may be committed when the name is free again, so a held record may say until when.
 /// - Errors: ``State/failed(_:)`` carries the reason.
 struct ClaimSlot: Sendable {
-    static let maximumCreates = 64
+    static let maximumCreates = 256
     /// The most addresses of a pool that is listed as a whole although its hint says that it is full.
     static let doubtedPool: UInt128 = 1024
     static let maximumTakeOvers = 3

@@ -203,11 +203,12 @@ import Testing
 
     @Test func `creates are bounded when every address is taken`() throws {
         var driver = try SlotDriver([pool("10.0.0.0/16")])
-        while driver.slot.failure == nil, driver.slot.creates <= 100 {
+        while driver.slot.failure == nil, driver.slot.creates <= 1000 {
             let step = driver.ask()
             if step.hasPrefix("create") { try driver.answer(.alreadyExists) }
             if step.hasPrefix("scan") {
-                try driver.learn(free: (1...200).map { "10.0.1.\($0)" }.joined(separator: " "))
+                let free = (1...2).flatMap { third in (1...200).map { "10.0.\(third).\($0)" } }
+                try driver.learn(free: free.joined(separator: " "))
             }
         }
         #expect(driver.slot.creates == ClaimSlot.maximumCreates)
@@ -216,7 +217,7 @@ import Testing
 
     @Test func `creates are bounded when a name is said to exist and not to exist in turn`() throws {
         var driver = try SlotDriver.one(exact: true)
-        while driver.slot.failure == nil, driver.slot.creates <= 100 {
+        while driver.slot.failure == nil, driver.slot.creates <= 1000 {
             try driver.next(.alreadyExists)
             try driver.next(.notFound)
         }
@@ -226,7 +227,7 @@ import Testing
     @Test(arguments: [Answer.timeout, .unreachable, .tooMany, .html(502), .unserved])
     func `creates are bounded when none is answered`(answer: Answer) throws {
         var driver = try SlotDriver.one()
-        while driver.slot.failure == nil, driver.slot.creates <= 100 { try driver.next(answer) }
+        while driver.slot.failure == nil, driver.slot.creates <= 1000 { try driver.next(answer) }
         #expect(driver.slot.creates == ClaimSlot.maximumCreates)
         #expect(driver.slot.state.brief == "failed: api")
     }
