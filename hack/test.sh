@@ -119,7 +119,7 @@ BERTH_TEST_CONTROLLER=$(swift build --show-bin-path)/berth-controller
 BERTH_TEST_KUBECTL=$(swift build --show-bin-path)/kubectl-berth
 export BERTH_TEST_CONTROLLER BERTH_TEST_KUBECTL
 # Most tests wait for processes that share two cores with the API server; more of them at once only wait longer. Those of
-# the controller run one after another all the time, the others beside them.
+# the controller run one after another, and each waits for its turn behind the others that are due.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-4}
 say "swift test $*; $SECONDS s so far"
 run_tests "$@"

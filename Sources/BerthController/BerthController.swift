@@ -65,7 +65,8 @@ struct BerthController: AsyncParsableCommand {
             admission: AdmissionEndpoint { [admission = controller.admission] in await admission.decide($0) },
             certificates: source, logger: logger)
         let watch = ConfigurationWatch(configuration) { [cluster] in try cluster.configuration() }
-        var services: [any Service] = [server, ControllerService(controller: controller), WatchService(watch: watch)]
+        // The watch ends the process, with a reason, when only a new one reaches the API server.
+        var services: [any Service] = [server, TaskService(controller.run), TaskService(watch.run)]
         if let folder = http.certificateDir {
             services.append(
                 CertificateFiles(
@@ -84,24 +85,15 @@ struct BerthController: AsyncParsableCommand {
     }
 }
 
-/// Ends with the group: the leadership is given back before.
-private struct ControllerService: Service {
-    let controller: AddressController
+/// Runs until it is cancelled, which the group does at its end and waits for: the leadership is given back before.
+private struct TaskService: Service {
+    let body: @Sendable () async throws -> Void
+
+    init(_ body: @escaping @Sendable () async throws -> Void) { self.body = body }
 
     func run() async throws {
-        try await cancelWhenGracefulShutdown { [controller] in
-            do { try await controller.run() } catch is CancellationError {}
-        }
-    }
-}
-
-/// Ends the process, with a reason, when only a new one reaches the API server.
-private struct WatchService: Service {
-    let watch: ConfigurationWatch
-
-    func run() async throws {
-        try await cancelWhenGracefulShutdown { [watch] in
-            do { try await watch.run() } catch is CancellationError {}
+        try await cancelWhenGracefulShutdown { [body] in
+            do { try await body() } catch is CancellationError {}
         }
     }
 }

@@ -122,13 +122,13 @@ extension Dispatcher {
         do throws(CNIError) {
             json = try result.json(for: request.version)
         } catch {
-            if !result.isRepeated { discard(request) }
+            discard(result, of: request)
             throw error
         }
         guard write(json) else {
             let end = result.isRepeated ? "a DEL takes back what an earlier ADD gave" : "undoing it"
             report("the result of ADD could not be written to standard output; \(end)")
-            if !result.isRepeated { discard(request) }
+            discard(result, of: request)
             return Self.failure
         }
         return Self.success
@@ -141,7 +141,9 @@ extension Dispatcher {
         return Self.failure
     }
 
-    private func discard(_ request: AttachmentRequest) {
+    /// Undoes an ADD, unless an earlier one has returned some of its result.
+    private func discard(_ result: CNIResult, of request: AttachmentRequest) {
+        guard !result.isRepeated else { return }
         do throws(CNIError) {
             try plugin.discard(request)
         } catch {

@@ -63,9 +63,6 @@ extension PodReference {
     }
 
     package var json: JSON { ["namespace": .string(namespace), "name": .string(name), "uid": .string(uid)] }
-
-    /// What the claim is called in messages.
-    package var subject: String { "IPClaim \"\(namespace)/\(name)\"" }
 }
 
 /// The IPClaim that an address is kept for.

@@ -117,8 +117,7 @@ package final class ClaimReconciler: Reconciler {
             return .whenChanged
         }
         var wakeUps: [Duration] = []
-        let pod = view.pods[ObjectKey(namespace: claim.namespace, name: claim.spec.pod)]
-        if claim.isOrphaned, case .present = pod {
+        if claim.isOrphaned, case .present = view.pods[claim.podKey] {
             if try await adopt(object) { return .whenChanged }
             wakeUps.append(Self.adoptionPause)
         }
@@ -195,8 +194,7 @@ package final class ClaimReconciler: Reconciler {
         _ object: StoredObject<IPClaim>, _ allocations: [StoredObject<AllocationRecord>]
     ) async throws -> Duration? {
         let claim = object.value
-        let pod = view.pods[ObjectKey(namespace: claim.namespace, name: claim.spec.pod)]
-        guard case .absent = pod, allocations.isEmpty, let seconds = claim.secondsUnused else {
+        guard case .absent = view.pods[claim.podKey], allocations.isEmpty, let seconds = claim.secondsUnused else {
             idle.withLock { $0[object.uid] = nil }
             return nil
         }
@@ -321,4 +319,9 @@ package final class ClaimReconciler: Reconciler {
             .ipClaims, namespace: claim.namespace, object.metadata(claim.metadata.name), ["status": json],
             subresource: "status")
     }
+}
+
+extension IPClaim {
+    /// Of the pod that an automatic claim was made for.
+    fileprivate var podKey: ObjectKey { ObjectKey(namespace: namespace, name: spec.pod) }
 }

@@ -259,15 +259,14 @@ struct ClaimSlot: Sendable {
     ) {
         guard takeOvers < Self.maximumTakeOvers else { return fail() }
         for index in sources.open where !sources[index].pool.usable.isEmpty {
+            let pool = sources[index].pool
             guard sources[index].scan != nil else {
                 // What was released without a cooldown is free, and only the controller would say so in the hint.
-                let pool = sources[index].pool
                 let isDoubtful = pool.cooldownSeconds == 0 && pool.usable.count <= Self.doubtedPool
                 if isDoubtful { sources[index].doubtHint() }
                 state = .needsScan(source: index, isDoubtful ? .everything : .cooling)
                 return
             }
-            let pool = sources[index].pool
             let cooling = sources[index].coolingAddresses.filter { !taken.contains(pool.allocationName(of: $0)) }
             if let address = cooling.randomElement(using: &generator) {
                 takeOvers += 1

@@ -22,13 +22,12 @@ struct ClaimBench: Sendable {
     ) async throws {
         let controlPlane = try await ControlPlane.ready()
         let label = Subnets.next().name
-        // Long enough for a busy machine; a test that waits for it sets its own.
-        var conf: JSON = ["timeoutSeconds": 60]
-        for member in settings.object?.members ?? [] { conf[member.name] = member.value }
+        // A test that waits for the end of an ADD's time sets its own.
+        let settings = TestNode.patient(settings)
         try await Turnstile.plugins.pass {
             do {
                 try await controlPlane.withFaultProxy(speaksHTTP2: speaksHTTP2) { proxy in
-                    try await withTestNode(controlPlane, through: proxy, settings: conf) { node in
+                    try await withTestNode(controlPlane, through: proxy, settings: settings) { node in
                         let bench = ClaimBench(controlPlane: controlPlane, proxy: proxy, node: node, label: label)
                         if isWhole {
                             try await bench.makeWhole(node)
@@ -118,6 +117,10 @@ struct ClaimBench: Sendable {
 
     /// DELs as a runtime sends them, until nothing of the sandbox is left to do.
     func delUntilDone(_ sandbox: TestSandbox, _ pools: ClaimPool...) async throws {
+        try await delUntilDone(sandbox, pools)
+    }
+
+    func delUntilDone(_ sandbox: TestSandbox, _ pools: [ClaimPool]) async throws {
         for _ in 0..<20 {
             try node.forgetOutage()
             try await node.delAgain(sandbox, configuration(pools)).checked()

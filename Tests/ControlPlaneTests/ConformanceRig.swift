@@ -30,7 +30,7 @@ final class PluginRig: Sendable {
         self.subnets = subnets
         optionalProxy = proxy
         node = try await TestNode(
-            controlPlane, name: subnets.name("node"), through: proxy, settings: Self.patient(settings))
+            controlPlane, name: subnets.name("node"), through: proxy, settings: TestNode.patient(settings))
         made.withLock { $0.nodes.append(node) }
     }
 
@@ -140,13 +140,6 @@ extension PluginRig {
         }
     }
 
-    /// Settings with a time for a busy machine, unless they have one.
-    private static func patient(_ settings: JSON) -> JSON {
-        var patient: JSON = ["timeoutSeconds": 60]
-        for member in settings.object?.members ?? [] { patient[member.name] = member.value }
-        return patient
-    }
-
     /// Another node, straight at the API server.
     func makeNode(_ suffix: String, machineID: String? = nil, settings: JSON = [:]) async throws -> TestNode {
         try await makeNode(named: subnets.name(suffix), machineID: machineID, settings: settings)
@@ -154,7 +147,7 @@ extension PluginRig {
 
     func makeNode(named name: String, machineID: String? = nil, settings: JSON = [:]) async throws -> TestNode {
         let node = try await TestNode(
-            controlPlane, name: name, machineID: machineID, settings: Self.patient(settings))
+            controlPlane, name: name, machineID: machineID, settings: TestNode.patient(settings))
         made.withLock { $0.nodes.append(node) }
         return node
     }

@@ -292,8 +292,7 @@ extension IdentityBench {
     func addAndKill(_ sandbox: TestSandbox, at step: FaultKillTests.Step, _ pools: ClaimPool...) async throws {
         let gate = Gate()
         let rule = bench.proxy.when(step.matcher, .always, step.action(gate))
-        let configuration = bench.configuration(pools)
-        let call = try bench.node.runner.start(bench.node.call("ADD", sandbox, configuration))
+        let call = try bench.node.runner.start(bench.node.call("ADD", sandbox, bench.configuration(pools)))
         try await gate.reached()
         call.kill()
         _ = await call.outcome()
@@ -303,11 +302,7 @@ extension IdentityBench {
         try await bench.proxy.waitFor("what was held") { log in
             log.count { step.matcher.matches($0.request) && $0.fate.serverStatus != nil } >= waiting
         }
-        for _ in 0..<20 {
-            try bench.node.forgetOutage()
-            try await bench.node.delAgain(sandbox, configuration).checked()
-            if !bench.node.journalEntries.contains(sandbox.attachment().digest) { break }
-        }
+        try await bench.delUntilDone(sandbox, pools)
     }
 
     /// What the sandboxes were given is theirs in the ledger, all of it, and nothing else is anybody's.

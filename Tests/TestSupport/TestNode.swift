@@ -48,6 +48,13 @@ package final class TestNode: Sendable {
             server: proxy?.url ?? "https://\(target.host):\(target.port)", caPEM: proxy?.caPEM ?? target.caPEM)
     }
 
+    /// Settings with a time that is long enough for a busy machine, unless they have one.
+    package static func patient(_ settings: JSON) -> JSON {
+        var patient: JSON = ["timeoutSeconds": 60]
+        for member in settings.object?.members ?? [] { patient[member.name] = member.value }
+        return patient
+    }
+
     /// Removes the folder.
     package func remove() throws { try Files.removeTree(folder) }
 
