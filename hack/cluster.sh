@@ -20,9 +20,10 @@
 # the Kubernetes that was chosen: KUBEBUILDER_ASSETS and PATH), nodes/NODE/ with its file system and the logs
 # containerd.log and kubelet.log.
 #
-# Nodes reach the API server at 198.18.77.1, on a bridge of this machine; their pods share a second bridge, as if it were
-# a VLAN. A node has a bridge `berth0` on that VLAN and an interface `eth2` for macvlan. The main plugins bridge,
-# macvlan, ptp and loopback are installed, Berth is not.
+# Up to ten clusters run side by side. Nodes reach the API server of the first at 198.18.77.1, of the second at
+# 198.18.78.1, and so on, on a bridge of this machine; their pods share a second bridge, as if it were a VLAN. A node has
+# a bridge `berth0` on that VLAN and an interface `eth2` for macvlan. The main plugins bridge, macvlan, ptp and loopback
+# are installed, Berth is not. What a cluster left on the machine that was killed, the next start takes away.
 #
 # Needs root, overlayfs, and Debian's containerd, runc, umoci and busybox-static (hack/setup.sh).
 #
@@ -33,13 +34,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 # shellcheck source=hack/lib.sh
 . "$here/lib.sh"
-
-network=198.18.77
-bridge=berth-nodes
-vlan=berth-pods
-# What kubelet changes for the whole machine; put back at the end.
-sysctls=(kernel.panic kernel.panic_on_oops vm.overcommit_memory vm.panic_on_oom kernel.keys.root_maxkeys
-    kernel.keys.root_maxbytes net.ipv4.ip_forward)
+# shellcheck source=hack/cluster/machine.sh
+. "$here/cluster/machine.sh"
 
 kubectl() { "$kubectl" --kubeconfig "$dir/control-plane/admin.kubeconfig" "$@"; }
 
@@ -54,7 +50,7 @@ await() {
 }
 
 find_programs() {
-    need containerd runc ctr umoci busybox unshare nsenter ip openssl gcc
+    need containerd runc ctr umoci busybox unshare nsenter flock ip openssl gcc
     if [[ -n ${KUBEBUILDER_ASSETS:-} && ! -x $KUBEBUILDER_ASSETS/kubelet ]]; then
         say "there is no kubelet in $KUBEBUILDER_ASSETS: taking all of Kubernetes from Debian's source"
         PATH=${PATH#"$KUBEBUILDER_ASSETS":}
@@ -102,6 +98,18 @@ write_env() {
     fi
 }
 
+# runs: whether anything of the cluster does.
+runs() {
+    local node
+    # Its nodes' cables tell also when its folder is gone.
+    if [[ -n $(ip -brief link show master "$bridge" 2>/dev/null) ]]; then return 0; fi
+    for node in $(node_names); do
+        if [[ -n $(init_of "$node") ]]; then return 0; fi
+    done
+    daemon_runs kube-scheduler || daemon_runs kube-controller-manager ||
+        "$here/control-plane.sh" status "$dir/control-plane" >/dev/null 2>&1
+}
+
 # Processes of the machine
 
 # daemon NAME COMMAND...: starts it, its log and process ID in DIR.
@@ -111,6 +119,8 @@ daemon() {
     spawn "$dir/$name.log" "$@"
     echo "$spawned" >"$dir/$name.pid"
 }
+
+daemon_runs() { [[ -f $dir/$1.pid ]] && process_is "$(<"$dir/$1.pid")" "$dir"; }
 
 end_daemon() {
     local name=$1
@@ -253,7 +263,7 @@ makeIPTablesUtilChains: false
 hairpinMode: none
 protectKernelDefaults: false
 resolvConf: ""
-clusterDNS: [198.18.77.53]
+clusterDNS: [$network.53]
 maxPods: 250
 syncFrequency: 10s
 registryPullQPS: 0
@@ -271,12 +281,13 @@ YAML
 
 # plug NODE: its three cables. They end with the node.
 plug() {
-    local node=$1 number=${1##*-} init cable
+    local node=$1 number master=$bridge init
     init=$(init_of "$node")
-    for cable in 0 1 2; do
-        ip link add "bth$number-$cable" type veth peer name "eth$cable" netns "$init"
-        if ((cable == 0)); then ip link set "bth$number-$cable" master "$bridge"; else ip link set "bth$number-$cable" master "$vlan"; fi
-        ip link set "bth$number-$cable" up
+    for number in 0 1 2; do
+        ip link add "$(cable "$node" "$number")" type veth peer name "eth$number" netns "$init"
+        ip link set "$(cable "$node" "$number")" master "$master"
+        ip link set "$(cable "$node" "$number")" up
+        master=$vlan
     done
 }
 
@@ -349,49 +360,20 @@ power_off() {
 
 # They go with the node's network namespace, but not at once.
 remove_cables() {
-    local cable
-    for cable in 0 1 2; do
-        ip link delete "bth${1##*-}-$cable" 2>/dev/null || true
+    local number
+    for number in 0 1 2; do
+        ip link delete "$(cable "$1" "$number")" 2>/dev/null || true
     done
-}
-
-# The machine
-
-save_sysctls() {
-    local name
-    [[ ! -f $dir/sysctls ]] || return 0
-    for name in "${sysctls[@]}"; do printf '%s=%s\n' "$name" "$(sysctl -n "$name")"; done >"$dir/sysctls"
-}
-
-restore_sysctls() {
-    if [[ -f $dir/sysctls ]]; then sysctl -q -w $(<"$dir/sysctls") || true; fi
-    rm -f "$dir/sysctls"
-}
-
-make_bridges() {
-    local name
-    for name in "$bridge" "$vlan"; do
-        ip link add "$name" type bridge
-        echo "$name" >>"$dir/bridges"
-        # Frames between the nodes are not for the filter of this machine.
-        { echo 0 >"/sys/class/net/$name/bridge/nf_call_iptables"; } 2>/dev/null || true
-        ip link set "$name" up
-    done
-    ip addr add "$network.1/24" dev "$bridge"
 }
 
 start() {
-    local count=${1:-2} number name since=$SECONDS
+    local count=${1:-2} number since=$SECONDS
     [[ $count =~ ^[1-9]$ ]] || die "the number of nodes is 1 to 9, not $count"
     find_programs
     check_machine
-    [[ ! -f $dir/env ]] || die "a cluster runs in $dir already"
-    for name in "$bridge" "$vlan"; do
-        if ip link show "$name" >/dev/null 2>&1; then
-            die "there is a bridge $name already: another cluster runs, which hack/cluster.sh stop ends; if none does:" \
-                "ip link delete $name"
-        fi
-    done
+    lock_clusters
+    if find_place && runs; then die "a cluster runs in $dir already"; fi
+    take_place
     trap abandon EXIT
     save_sysctls
     make_bridges
@@ -423,25 +405,19 @@ abandon() {
 }
 
 stop() {
-    local node name
+    local node
     for node in $(node_names); do power_off "$node"; done
     end_daemon kube-scheduler
     end_daemon kube-controller-manager
     if [[ -d $dir/control-plane ]]; then "$here/control-plane.sh" stop "$dir/control-plane"; fi
-    # What another cluster made is not this one's to remove.
-    if [[ -f $dir/bridges ]]; then
-        while read -r name; do ip link delete "$name" 2>/dev/null || true; done <"$dir/bridges"
-        rm -f "$dir/bridges"
+    ip link delete "$bridge" 2>/dev/null || true
+    ip link delete "$vlan" 2>/dev/null || true
+    rm -f "$dir/env" "$clusters/$place"
+    # The last one puts back what all of them share.
+    if ! compgen -G "$clusters/[0-9]" >/dev/null; then
         remove_cgroups
+        restore_sysctls
     fi
-    restore_sysctls
-    rm -f "$dir/env"
-}
-
-# What containerd made for pods that are gone; the kernel keeps those that processes are in.
-remove_cgroups() {
-    find /sys/fs/cgroup -mindepth 1 -depth -type d -path '*/k8s.io/*' -exec rmdir {} + 2>/dev/null || true
-    find /sys/fs/cgroup -mindepth 1 -depth -type d -name k8s.io -exec rmdir {} + 2>/dev/null || true
 }
 
 if [[ ${1:-} == --help || ${1:-} == -h ]]; then usage && exit; fi
@@ -454,18 +430,23 @@ shift 2
 ((EUID == 0)) || die 'namespaces and mounts need root'
 exit_on_signals
 if [[ $command != start && -f $dir/env ]]; then . "$dir/env"; fi
+if [[ $command != start && $command != stop ]]; then find_place || die "no cluster runs in $dir"; fi
 
 case $command in
     start) start "$@" ;;
-    stop) stop ;;
+    stop)
+        lock_clusters
+        # Once more is no error.
+        if find_place; then stop; fi
+        ;;
     exec) in_node "$@" ;;
     kill) kill_in "$@" ;;
     run) find_programs && start_in "$@" ;;
     power-off) power_off "$@" ;;
     power-on) find_programs && power_on "$@" ;;
     restart-controllers) find_programs && restart_controllers ;;
-    cut) ip link set "bth${1##*-}-0" down ;;
-    mend) ip link set "bth${1##*-}-0" up ;;
+    cut) ip link set "$(cable "$1" 0)" down ;;
+    mend) ip link set "$(cable "$1" 0)" up ;;
     import) for node in $(node_names); do import_into "$node" "$@"; done ;;
     *) die "unknown command $command; see --help" ;;
 esac
