@@ -17,6 +17,9 @@
 #   BERTH_APISERVER_FLAGS     more flags for kube-apiserver
 #   CI                        when set, a test that needs a real API server fails where it would be skipped
 #
+# Without arguments the tests of the controller, of which one after another has a control plane to itself, run beside all
+# others, and the last line is `N passed, N failed`.
+#
 # The tests see both, BERTH_TEST_PLUGIN, the path of the static plugin, BERTH_TEST_CONTROLLER, that of the controller,
 # and BERTH_TEST_KUBECTL, that of kubectl-berth. The first run on a machine builds kube-apiserver, which takes about five
 # minutes.
@@ -58,6 +61,9 @@ lint() {
 clean_up() {
     local code=$? folder
     trap - EXIT
+    # The tests are a child of `swift test`, which does not pass a SIGTERM on.
+    if [[ -n $beside ]]; then { pkill -P "$beside" && kill "$beside"; } 2>/dev/null || true; fi
+    rm -rf "$logs"
     for folder in "${started[@]}"; do
         "$here/control-plane.sh" stop "$folder" >/dev/null 2>&1 || true
         if ((code == 0)); then rm -rf "$folder"; else rm -rf "$folder/etcd"; fi
@@ -81,16 +87,38 @@ use_control_plane() {
 
 # run_tests ARGUMENT...: swift test. What failed is told again at the end, because a reader may have kept that alone.
 run_tests() {
-    local log code=0
-    log=$(mktemp -t berth-test-log.XXXXXX)
-    swift test --disable-xctest "$@" 2>&1 | tee "$log" || code=1
-    if ((code != 0)); then
-        say 'what failed, once more:'
-        grep -aE '^(✘|↳)|: error: ' "$log" | grep -av '^✘ Suite' || true
-    fi
-    rm -f "$log"
+    local code=0
+    swift test --disable-xctest "$@" 2>&1 | tee "$logs/tests" || code=1
+    tell_failures "$logs/tests"
     return "$code"
 }
+
+tell_failures() {
+    local failures
+    failures=$(grep -ahE '^(✘|↳)|: error: ' "$@" | grep -av '^✘ \(Suite\|Test run\)' || true)
+    if [[ -n $failures ]]; then printf '%s\n%s\n' "${0##*/}: what failed, once more:" "$failures"; fi
+}
+
+# run_all_tests: those of the controller beside the others, and told after them.
+run_all_tests() {
+    local controller=^IPAMControllerTests ended=0 total failed
+    swift test --disable-xctest --skip-build --ignore-lock --filter "$controller" >"$logs/controller" 2>&1 &
+    beside=$!
+    swift test --disable-xctest --skip-build --ignore-lock --skip "$controller" 2>&1 | tee "$logs/others" || ended=1
+    wait "$beside" || ended=1
+    beside=''
+    cat "$logs/controller"
+    tell_failures "$logs/others" "$logs/controller"
+    total=$(sum 's/^[^ ]* Test run with \([0-9]*\) tests* .*/\1/p')
+    failed=$(grep -ah '^✘ Test .* failed after ' "$logs"/* | grep -vc '^✘ Test run with' || true)
+    # A run that was killed has no summary.
+    if ((ended != 0 && failed == 0)); then failed=1; fi
+    echo "$((total - failed)) passed, $failed failed"
+    ((ended == 0))
+}
+
+# sum EXPRESSION: of what sed finds in both logs.
+sum() { cat "$logs"/* | sed -n "$1" | awk '{ sum += $1 } END { print sum + 0 }'; }
 
 cd "$root"
 unset BERTH_STATIC
@@ -110,7 +138,8 @@ step 'the same build again' "$here/reproducible-check.sh" berth
 step 'images' "$here/image.sh" --no-build
 step 'end to end, on real kubelets' "$here/e2e.sh" --no-build
 
-started=()
+started=() beside=''
+logs=$(mktemp -d -t berth-test-log.XXXXXX)
 trap clean_up EXIT
 step 'control plane' use_control_plane BERTH_TEST_CONTROL_PLANE
 step 'control plane of the controller' use_control_plane BERTH_TEST_CONTROLLER_PLANE
@@ -118,8 +147,7 @@ export BERTH_TEST_PLUGIN=$root/dist/berth
 BERTH_TEST_CONTROLLER=$(swift build --show-bin-path)/berth-controller
 BERTH_TEST_KUBECTL=$(swift build --show-bin-path)/kubectl-berth
 export BERTH_TEST_CONTROLLER BERTH_TEST_KUBECTL
-# Most tests wait for processes that share two cores with the API server; more of them at once only wait longer. Those of
-# the controller run one after another, and each waits for its turn behind the others that are due.
+# Most tests wait for processes that share two cores with the API servers; more of them at once only wait longer.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-4}
 say "swift test $*; $SECONDS s so far"
-run_tests "$@"
+if (($# == 0)); then run_all_tests; else run_tests "$@"; fi
