@@ -37,7 +37,8 @@ package struct FileKeeper: Hashable, Sendable {
 
     package init() {}
 
-    /// - Parameter isAlone: No other agent of the node has been seen lately.
+    /// - Parameter isAlone: No other agent of the node has been seen lately: by the Lease, nor a later one by its stamp
+    ///   (``AgentPresence``).
     package mutating func decide(_ found: Found, isAlone: Bool, now: Moment) -> Action {
         let action = action(found, isAlone: isAlone, now: now)
         if found == .same || action == .write { hasSettled = true }

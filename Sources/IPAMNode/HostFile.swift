@@ -70,7 +70,9 @@ enum HostFile {
     static let maximumSize = 256 << 20
 
     /// The content; nil when there is no such file.
-    static func read(_ path: String) throws(HostFileError) -> [UInt8]? {
+    ///
+    /// - Parameter limit: In bytes. A larger file is refused.
+    static func read(_ path: String, limit: Int = maximumSize) throws(HostFileError) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
@@ -81,7 +83,7 @@ enum HostFile {
         guard fstat(descriptor, &status) == 0 else { throw HostFileError(path, cannot: "examine it") }
         guard status.st_mode & S_IFMT != S_IFDIR else { throw HostFileError(path, "is a folder") }
         var content: [UInt8] = []
-        content.reserveCapacity(min(Int(status.st_size), maximumSize) + 1)
+        content.reserveCapacity(min(Int(status.st_size), limit) + 1)
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
         while true {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
@@ -91,7 +93,7 @@ enum HostFile {
             }
             if count == 0 { return content }
             content.append(contentsOf: chunk[..<count])
-            guard content.count <= maximumSize else { throw HostFileError(path, "is larger than \(maximumSize) bytes") }
+            guard content.count <= limit else { throw HostFileError(path, "is larger than \(limit) bytes") }
         }
     }
 

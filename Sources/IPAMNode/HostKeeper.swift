@@ -10,14 +10,15 @@ package import Logging
 /// Flow: each look compares every file with what it should be, in the order token, kubeconfig, berth.conf, plugin, so that
 /// a plugin that is there finds what it needs.
 ///
-/// Guarantees: every file is replaced as a whole, and only when it differs; see ``FileKeeper`` for when. A file called
-/// berth that is not Berth's plugin is never touched.
+/// Guarantees: every file is replaced as a whole, and only when it differs; see ``FileKeeper`` for when, and
+/// ``AgentPresence`` for how another agent of the node is noticed. A file called berth that is not Berth's plugin is
+/// never touched.
 ///
 /// Errors: none is thrown. What could not be done is said in the check of the file, and tried again at the next look.
 package struct HostKeeper {
     /// What the agent knows beside the files themselves.
     package struct Situation {
-        /// No other agent of the node has been seen lately.
+        /// No other agent of the node has been seen lately, but for what the files themselves say.
         package var isAlone: Bool
         /// A token that the API server has refused.
         package var refusedToken: String?
@@ -38,15 +39,22 @@ package struct HostKeeper {
     }
 
     private let node: String
+    private let agent: AgentPresence.Agent
     private let paths: HostPaths
     private let options: PluginOptions
     private let logger: Logger
     private var keepers: [String: FileKeeper] = [:]
+    /// What was said last of another agent, or of why this one cannot be seen by it.
+    private var toldOfPresence: String?
     private var plugin: (source: FileStamp, target: FileStamp, found: FileKeeper.Found)?
     private var hasSwept = false
 
-    package init(node: String, paths: HostPaths, options: PluginOptions, logger: Logger) {
+    /// - Parameter agent: This one.
+    package init(
+        node: String, agent: AgentPresence.Agent, paths: HostPaths, options: PluginOptions, logger: Logger
+    ) {
         self.node = node
+        self.agent = agent
         self.paths = paths
         self.options = options
         self.logger = logger
@@ -60,6 +68,8 @@ package struct HostKeeper {
         wallTime: Int64
     ) -> Report {
         sweepOnce()
+        var situation = situation
+        if !keepPresence(now: now) { situation.isAlone = false }
         var report = Report()
         report.checks.append(
             check("token") { host, keeper throws(HostFileError) in
@@ -100,7 +110,41 @@ package struct HostKeeper {
     private mutating func sweepOnce() {
         guard !hasSwept else { return }
         hasSwept = true
-        for path in [paths.hostToken, paths.kubeconfig, paths.configuration, paths.plugin] { HostFile.sweep(path) }
+        for path in [paths.hostToken, paths.kubeconfig, paths.configuration, paths.plugin, paths.presence] {
+            HostFile.sweep(path)
+        }
+    }
+
+    // MARK: Other agents
+
+    /// Returns whether no later agent keeps the files.
+    private mutating func keepPresence(now: Moment) -> Bool {
+        switch AgentPresence.decide(agent, AgentPresence.read(from: paths.presence), now: now) {
+        case .stay: return true
+        case .leave(let other):
+            if toldOfPresence != other.name {
+                logger.notice(
+                    "another agent, which was started later, keeps the files of the host",
+                    metadata: ["agent": "\(other.name)"])
+            }
+            toldOfPresence = other.name
+            return false
+        case .stamp:
+            do throws(HostFileError) {
+                try HostFile.makeFolder(paths.configFolder, mode: 0o700)
+                try AgentPresence(agent, seen: now).write(to: paths.presence)
+                toldOfPresence = nil
+                return true
+            } catch {
+                // An agent that others cannot see must not take what they wrote for left behind.
+                if toldOfPresence != error.description {
+                    logger.warning(
+                        "other agents of the node cannot see this one", metadata: ["error": "\(error)"])
+                }
+                toldOfPresence = error.description
+                return false
+            }
+        }
     }
 
     // MARK: Configuration

@@ -21,6 +21,9 @@ package struct HostPaths: Hashable, Sendable {
     package var hostToken: String { "\(configFolder)/token" }
     package var kubeconfig: String { "\(configFolder)/kubeconfig" }
     package var configuration: String { "\(configFolder)/berth.conf" }
+    /// Says which agent keeps these files. Without a suffix by which libcni takes a file for a network configuration,
+    /// whatever folder it is in.
+    package var presence: String { "\(configFolder)/presence" }
 }
 
 /// What the plugin is told in `berth.conf`.

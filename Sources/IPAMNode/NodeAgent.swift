@@ -93,10 +93,12 @@ package final class NodeAgent: Sendable {
         events = EventRecorder(client, component: "berth-node", logger: logger) {
             Timestamp.rfc3339(secondsSince1970: HostMachine.wallTime())
         }
+        let agent = AgentPresence.Agent(holder, bootID: HostMachine.bootID, started: .now())
         host = HostWorker {
             HostThread(
                 keeper: HostKeeper(
-                    node: settings.node, paths: settings.paths, options: settings.plugin, logger: logger),
+                    node: settings.node, agent: agent, paths: settings.paths, options: settings.plugin,
+                    logger: logger),
                 plugin: PluginConnection(kubeconfig: settings.paths.kubeconfig))
         }
     }
@@ -291,7 +293,8 @@ package final class NodeAgent: Sendable {
             identity: AgentIdentity(
                 node: settings.node, machineID: machineID, holder: holder, namespace: settings.namespace,
                 pod: settings.pod),
-            duration: settings.leaseDuration, wallTime: microsecondsSince1970)
+            duration: settings.leaseDuration, wallTime: microsecondsSince1970
+        ) { [logger] in Self.log($0, logger) }
         let clock = client.clock
         var told: String?
         while !Task.isCancelled {
@@ -319,6 +322,15 @@ package final class NodeAgent: Sendable {
             }
             let pause = result == .renewed ? settings.leaseDuration / 4 : min(settings.tick, settings.leaseDuration / 4)
             do { try await clock.sleep(until: clock.now() + pause) } catch { return }
+        }
+    }
+
+    private static func log(_ report: AgentLeaseReport, _ logger: Logger) {
+        switch report {
+        case .ownerRefused(let owner, let error):
+            logger.warning(
+                "the Lease is kept without its owner, and stays when that is deleted",
+                metadata: ["owner": "\(owner.kind) \(owner.name)", "uid": "\(owner.uid)", "error": "\(error)"])
         }
     }
 

@@ -17,24 +17,29 @@ struct HostKeeperTests {
         let paths: HostPaths
         private let keeper: Mutex<HostKeeper>
 
-        init(_ folder: String) throws {
+        /// - Parameters:
+        ///   - agent: Hosts of one folder are one host, with an agent each.
+        ///   - second: When the agent was started.
+        init(_ folder: String, agent: String = "a1", startedAt second: Int = 0) throws {
             self.folder = folder
             var paths = HostPaths()
-            paths.pluginSource = "\(folder)/image-berth"
+            paths.pluginSource = "\(folder)/image-of-\(agent)"
             paths.pluginFolder = "\(folder)/bin"
             paths.configFolder = "\(folder)/net.d/berth.d"
             paths.journalFolder = "\(folder)/journal"
-            paths.tokenFile = "\(folder)/token"
+            paths.tokenFile = "\(folder)/token-of-\(agent)"
             self.paths = paths
             for part in ["bin", "net.d"] { try Files.makeFolder("\(folder)/\(part)") }
-            keeper = Mutex(Self.keeper(paths))
+            keeper = Mutex(Self.keeper(paths, agent, startedAt: second))
             try Files.write(paths.tokenFile, "t1\n")
             try setSource(version: "one")
         }
 
-        private static func keeper(_ paths: HostPaths) -> HostKeeper {
+        private static func keeper(_ paths: HostPaths, _ agent: String, startedAt second: Int) -> HostKeeper {
             HostKeeper(
-                node: "n1", paths: paths, options: PluginOptions(),
+                node: "n1",
+                agent: AgentPresence.Agent(agent, bootID: "b1", started: Moment(nanoseconds: 0) + .seconds(second)),
+                paths: paths, options: PluginOptions(),
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         }
 
@@ -48,7 +53,21 @@ struct HostKeeperTests {
         }
 
         /// A new agent.
-        func restart() { keeper.withLock { $0 = Self.keeper(paths) } }
+        func restart() { keeper.withLock { $0 = Self.keeper(paths, "a2", startedAt: 1) } }
+
+        /// What one look writes of what two agents may have otherwise.
+        func writes(at second: Int) -> Bool {
+            let report = look(at: second)
+            return report.installedPlugin || report.wroteToken
+        }
+
+        /// The agent whose plugin and token are in place.
+        func winner(of agents: [String: Host]) throws -> String? {
+            let (plugin, token) = (try Files.text(paths.plugin), try Files.text(paths.hostToken))
+            return try agents.first { _, host in
+                try plugin == Files.text(host.paths.pluginSource) && token == Files.text(host.paths.tokenFile)
+            }?.key
+        }
 
         func look(
             at second: Int = 0, isAlone: Bool = true, refusedToken: String? = nil, server: String = "10.0.0.1"
@@ -259,10 +278,115 @@ struct HostKeeperTests {
         }
     }
 
+    // MARK: Two agents of which neither renews the Lease
+
+    /// An agent of another version, and another pod, on the same host.
+    private func join(_ host: Host, _ agent: String, startedAt second: Int) throws -> Host {
+        let other = try Host(host.folder, agent: agent, startedAt: second)
+        try other.setSource(version: agent)
+        try Files.write(other.paths.tokenFile, Self.token(pod: agent))
+        return other
+    }
+
+    @Test func `of two agents that no Lease shows to each other the older leaves the files to the newer`() async throws
+    {
+        try await withHost { host in
+            let old = try join(host, "old", startedAt: 0)
+            let new = try join(host, "new", startedAt: 100)
+            #expect(old.writes(at: 1))
+            #expect(!old.writes(at: 99))
+            #expect(new.writes(at: 100))
+            for second in stride(from: 101, to: 500, by: 2) {
+                #expect(!old.writes(at: second), "\(second)")
+                #expect(!new.writes(at: second + 1), "\(second)")
+            }
+            #expect(try host.winner(of: ["old": old, "new": new]) == "new")
+            #expect(AgentPresence.read(from: host.paths.presence)?.agent.name == "new")
+            #expect(host.mode(host.paths.presence) == 0o600)
+        }
+    }
+
+    @Test func `the older agent takes over when the newer is silent, and leaves the files when it is back`()
+        async throws
+    {
+        try await withHost { host in
+            let old = try join(host, "old", startedAt: 0)
+            let new = try join(host, "new", startedAt: 100)
+            let both = ["old": old, "new": new]
+            _ = old.look(at: 1)
+            _ = new.look(at: 100)
+            for second in stride(from: 102, through: 216, by: 2) { #expect(!old.writes(at: second), "\(second)") }
+            #expect(try host.winner(of: both) == "new")
+            // A stamp counts for a minute, and then what works is left alone for another.
+            #expect(old.writes(at: 218))
+            #expect(try host.winner(of: both) == "old")
+            #expect(AgentPresence.read(from: host.paths.presence)?.agent.name == "old")
+            // The newer one hung. What works is left for a while by this one too.
+            for second in stride(from: 220, through: 278, by: 2) {
+                #expect(!new.writes(at: second), "\(second)")
+                #expect(!old.writes(at: second + 1), "\(second)")
+            }
+            #expect(new.writes(at: 280))
+            for second in stride(from: 282, to: 500, by: 2) {
+                #expect(!new.writes(at: second), "\(second)")
+                #expect(!old.writes(at: second + 1), "\(second)")
+            }
+            #expect(try host.winner(of: both) == "new")
+        }
+    }
+
+    @Test func `an agent that leaves the files to another still puts right what is missing or broken`() async throws {
+        try await withHost { host in
+            let old = try join(host, "old", startedAt: 0)
+            let new = try join(host, "new", startedAt: 100)
+            _ = old.look(at: 1)
+            _ = new.look(at: 100)
+            try Files.remove(host.paths.plugin)
+            try Files.write(host.paths.kubeconfig, "{")
+            #expect(old.look(at: 102).installedPlugin)
+            #expect(try ClientConfiguration.load(kubeconfigFile: host.paths.kubeconfig).server.host == "10.0.0.1")
+        }
+    }
+
+    @Test func `a stamp that cannot be read or is of an earlier boot holds nobody up`() async throws {
+        let later = Moment(nanoseconds: 0) + .seconds(1_000)
+        let rebooted = AgentPresence(AgentPresence.Agent("other", bootID: "b0", started: later), seen: later)
+        for content in ["", "{", "[]", #"{"agent":"other"}"#, rebooted.json.description] {
+            try await withHost { host in
+                _ = host.look()
+                try Files.write(host.paths.plugin, Host.plugin("by hand"), mode: 0o755)
+                try Files.write(host.paths.presence, content)
+                #expect(!host.look(at: 900).installedPlugin)
+                #expect(AgentPresence.read(from: host.paths.presence)?.agent.name == "a1", "\(content)")
+                #expect(host.look(at: 960).installedPlugin, "\(content)")
+            }
+        }
+    }
+
+    @Test func `an agent that others cannot see overwrites nothing that works`() async throws {
+        try await withHost { host in
+            _ = host.look()
+            try Files.remove(host.paths.presence)
+            try Files.makeFolder(host.paths.presence)
+            try Files.write(host.paths.plugin, Host.plugin("two"), mode: 0o755)
+            for second in stride(from: 2, to: 300, by: 10) {
+                let report = host.look(at: second)
+                // It has all that an ADD needs.
+                #expect(!report.installedPlugin && report.checks.allSatisfy { $0.problem == nil })
+            }
+            try Files.removeTree(host.paths.presence)
+            #expect(!host.look(at: 300).installedPlugin)
+            #expect(host.look(at: 360).installedPlugin)
+        }
+    }
+
     @Test func `what killed agents left half written is removed`() async throws {
         try await withHost { host in
             // No process has this number.
-            let leftovers = ["\(host.paths.plugin).berth-node~4194305", "\(host.paths.hostToken).berth-node~4194305"]
+            let leftovers = [
+                "\(host.paths.plugin).berth-node~4194305", "\(host.paths.hostToken).berth-node~4194305",
+                "\(host.paths.presence).berth-node~4194305",
+            ]
             try Files.makeFolder(host.paths.configFolder)
             for path in leftovers { try Files.write(path, "half") }
             // One of a process that is alive, and what only looks like one.
