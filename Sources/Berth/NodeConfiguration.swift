@@ -1,6 +1,7 @@
 import CNIProtocol
 import Glibc
 import IPAMAPI
+import IPAMConfiguration
 import IPAMLedger
 import IPAddressing
 import JSONText
@@ -35,6 +36,7 @@ struct NodeConfiguration: Equatable {
         self = try NodeConfiguration(
             sources: sources, folder: folder ?? Self.defaultFolder, environment: environment)
         do throws(CNIError) {
+            try node.refuseMisspelt()
             try checkNodeName(sources, environment)
             logLevel = try Self.logLevel(sources)
             timeout = .seconds(try Self.timeoutSeconds(sources))
@@ -180,6 +182,13 @@ private struct Source {
     let fields: JSONFields
     /// For example `node configuration /etc/cni/net.d/berth.d/berth.conf`.
     let name: String
+
+    func refuseMisspelt() throws(CNIError) {
+        for key in fields.object.members.map(\.name) {
+            guard let meant = Misspelling.meant(by: key, among: ConfigurationKeys.node) else { continue }
+            throw invalid(key, "unknown; is \"\(meant)\" meant?")
+        }
+    }
 
     func string(_ key: String) throws(CNIError) -> String? {
         try decoding { () throws(JSONDecodingError) in try fields.string(key) }

@@ -4,7 +4,8 @@ import IPAMAPI
 import KubernetesClient
 import KubernetesCore
 
-signal(SIGPIPE, SIG_IGN)
+// A write that fails is an error like others. A runtime may limit the size of files.
+for number in [SIGPIPE, SIGXFSZ] { signal(number, SIG_IGN) }
 
 let invocation = Invocation(
     environment: Process.environment,

@@ -30,6 +30,17 @@ package enum AnnotationKey {
     /// On a pod or a namespace: `false`: no IPClaim is made for a pod that names none.
     package static let sticky = "\(BerthAPI.group)/sticky"
 
+    /// What a pod or a namespace may say, each also for one interface.
+    private static let selecting = [pools, addresses, families, routes, purpose, claim, sticky]
+
+    /// The annotation that a pod or a namespace was to have where this key is almost one; nil for any other.
+    package static func meant(by key: String) -> String? {
+        let group = "\(BerthAPI.group)/"
+        guard key.hasPrefix(group) else { return nil }
+        let name = key.dropFirst(group.count).prefix { $0 != "." }
+        return Misspelling.meant(by: group + name, among: selecting)
+    }
+
     /// On a pod: the same as ``claim``, for one interface.
     package static func claim(interface: String) -> String { "\(claim).\(interface)" }
 }

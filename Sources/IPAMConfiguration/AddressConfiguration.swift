@@ -19,6 +19,7 @@ package struct AddressConfiguration: Equatable {
     /// - Throws: Code 6 for wrong JSON types, 7 for values that cannot be.
     package init(_ configuration: NetworkConfiguration) throws(CNIError) {
         let ipam = configuration.ipam
+        try ConfigurationKeys.refuseMisspelt(ipam)
         let network = try InlineNetwork(ipam)
         let names = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.strings("pools") } ?? []
         let ranges = try network.ranges(ipam, runtime: configuration.runtimeConfig.ipRanges)
@@ -30,13 +31,7 @@ package struct AddressConfiguration: Equatable {
         case (false, true): demand = .named(try Self.checked(names, ipam))
         case (true, false): demand = .inline(ranges)
         case (true, true):
-            if let near = Self.nearPools.first(where: ipam.has) {
-                throw CNIError(
-                    invalid: ipam.error(
-                        "pools",
-                        "missing; \"\(near)\" is unknown; name IPPools in order of preference, for example"
-                            + " [\"blue-v4\", \"blue-v6\"]"))
-            }
+            if staticAddresses.isEmpty { try ConfigurationKeys.refuseUnknown(ipam) }
             guard !ipam.has("pools") else {
                 throw CNIError(
                     invalid: ipam.error(
@@ -51,9 +46,6 @@ package struct AddressConfiguration: Equatable {
         routes = try Self.routes(ipam)
         dns = try Self.dns(ipam)
     }
-
-    /// What is written by mistake for `pools`.
-    private static let nearPools = ["pool", "Pools", "ipPools", "ippools", "poolNames"]
 
     /// A pool that makes no sense must not be created.
     private static func checkPools(_ pools: [InlinePoolDefinition], _ ipam: JSONFields) throws(CNIError) {

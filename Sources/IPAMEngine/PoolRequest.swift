@@ -90,6 +90,7 @@ package struct PoolRequest: Hashable, Sendable {
         _ demand: PoolDemand, families: [IPFamily]? = nil, facts: SelectionFacts
     ) throws(SelectionError) {
         let annotations = AnnotationReader(facts)
+        try annotations.refuseMisspelt()
         configured = []
         switch demand {
         case .named(let patterns):
@@ -137,6 +138,15 @@ private struct AnnotationReader {
     private let facts: SelectionFacts
 
     init(_ facts: SelectionFacts) { self.facts = facts }
+
+    func refuseMisspelt() throws(SelectionError) {
+        for (marks, subject) in [(facts.pod?.marks, "pod"), (facts.namespace, "namespace")] {
+            for key in (marks?.annotations ?? [:]).keys.sorted() {
+                guard let meant = AnnotationKey.meant(by: key) else { continue }
+                throw .annotation("annotation \(key) of the \(subject) is unknown; is \(meant) meant?")
+            }
+        }
+    }
 
     private func find(_ key: String, isPodOnly: Bool = false) -> Found? {
         let keys = ["\(key).\(facts.interface)", key]

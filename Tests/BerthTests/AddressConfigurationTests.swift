@@ -29,7 +29,14 @@ import Testing
     /// An `ipam` section, and a part of the message that it must be refused with.
     private static let refused: [(ipam: String, fragment: String)] = [
         // Nothing to allocate from.
-        (#"{"pool": "a"}"#, "\"pool\" is unknown"),
+        (#"{"pool": "a"}"#, "ipam.pool: unknown; is \"pools\" meant?"),
+        // Almost a key, beside what is complete.
+        (#"{"pools": ["a"], "family": ["IPv6"]}"#, "ipam.family: unknown; is \"families\" meant?"),
+        (#"{"pools": ["a"], "ranges": [[{"subnet": "10.0.0.0/8"}]]}"#, "is \"range\" meant?"),
+        (#"{"range": "10.0.0.0/24", "rangeStart": "10.0.0.9"}"#, "is \"range_start\" meant?"),
+        // Another plugin's, where default pools would serve.
+        (#"{"subnet": "10.0.0.0/8"}"#, "ipam.subnet: unknown, and neither pools nor a range is named"),
+        (#"{"default_ipv4_ippool": ["a"]}"#, "ipam.default_ipv4_ippool: unknown"),
         (#"{"pools": []}"#, "is empty"),
         (#"{"families": ["IPv5"]}"#, "families"),
         // Names that no pool can have.
@@ -162,10 +169,9 @@ import Testing
         #expect(failure { () throws(CNIError) in try configuration.supports(.v100) } == nil)
     }
 
-    @Test func `a key that was written for pools is named`() throws {
-        let configuration = try network(["pool": "blue"])
-        let near = failure { () throws(CNIError) in try AddressConfiguration(configuration) }
-        #expect(near?.code == CNIError.invalidConfiguration)
-        #expect(near?.message.contains("ipam.pools: missing; \"pool\" is unknown; name IPPools") == true)
+    @Test func `keys of others are no mistake beside pools or ranges, nor what says how whereabouts stores`() throws {
+        let storing: JSON = ["kubernetes": ["kubeconfig": "/k"], "leader_lease_duration": 1500, "log_file": "/l"]
+        #expect(try AddressConfiguration(try network(storing)).demand == .defaults)
+        #expect(try AddressConfiguration(try network(["pools": ["a"], "comment": "b"])).demand != .defaults)
     }
 }

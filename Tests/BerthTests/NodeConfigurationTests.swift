@@ -54,6 +54,16 @@ import Testing
         #expect(node.timeout == .seconds(10))
     }
 
+    @Test(arguments: [("nodename", "nodeName"), ("kubeConfig", "kubeconfig"), ("timeoutSecond", "timeoutSeconds")])
+    func `a key that is almost one is refused, and the one that was meant is named`(key: String, meant: String) throws {
+        let error = #expect(throws: CNIError.self) { try node(#"{"\#(key)": "n1"}"#) }
+        #expect(error?.code == CNIError.invalidConfiguration)
+        #expect(
+            error?.message.hasSuffix("/berth.conf: \(key): unknown; is \"\(meant)\" meant?") == true,
+            "\(error?.message ?? "")")
+        #expect(try node(#"{"nodeName": "n1", "comment": "of a newer version"}"#).nodeName == "n1")
+    }
+
     @Test func `berth.conf names the node before the environment does`() throws {
         let node = try node(#"{"nodeName": "from-file"}"#, environment: ["NODE_NAME": "from-environment"])
         #expect(node.nodeName == "from-file")

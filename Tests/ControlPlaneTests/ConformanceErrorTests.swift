@@ -70,7 +70,8 @@ struct ConformanceErrorTests {
         Mistake(members: ["ipam": []], code: 6, says: ["ipam", "expected an object"]),
         // Of the right type and no sense.
         Mistake(members: ["ipam": .null], code: 7, says: ["ipam", "missing"]),
-        Mistake(ipam: ["pool": "blue"], code: 7, says: ["ipam.pools", "missing", "\"pool\"", "blue-v4"]),
+        Mistake(ipam: ["pool": "blue"], code: 7, says: ["ipam.pool: unknown", "\"pools\""]),
+        Mistake(ipam: ["subnet": "10.9.0.0/24"], code: 7, says: ["ipam.subnet: unknown", "pools", "blue-v4"]),
         Mistake(ipam: ["pools": []], code: 7, says: ["ipam.pools", "is empty"]),
         Mistake(ipam: ["families": ["IPv5"]], code: 7, says: ["ipam.families"]),
         Mistake(ipam: ["pools": ["Blue"]], code: 7, says: ["ipam.pools[0]", "\"Blue\""]),

@@ -40,6 +40,32 @@ struct JournalFailureTests {
         }
     }
 
+    @Test func `where the size of files is limited an ADD says what it could not write, and a DEL succeeds`()
+        async throws
+    {
+        try await ClaimBench.run { bench in
+            let pool = try await bench.makePool()
+            let sandbox = try bench.node.newSandbox()
+            let added = try await bench.add(sandbox, pool).checked()
+            try await Files.withTemporaryFolder("limited") { folder in
+                let executable = "\(folder)/berth"
+                try Files.write(executable, "#!/bin/sh\nulimit -f 0\nexec \(bench.node.runner.executable)\n")
+                try await runChecked("chmod", ["755", executable])
+                let limited = PluginRunner(executable: executable)
+                let node = bench.node
+                let refused = try await limited.run(
+                    node.call("ADD", try node.newSandbox(), bench.configuration([pool])))
+                #expect(refused.code == PluginCode.inputOutput, "\(refused)")
+                #expect(refused.failure?.message.contains("File too large") == true, "\(refused)")
+                #expect(try await bench.allocations(pool).count == 1)
+                _ = try await limited.run(
+                    node.call("DEL", sandbox, bench.configuration([pool]))
+                ).checked()
+                #expect(try await bench.holders(pool)[added.addresses[0]] == nil)
+            }
+        }
+    }
+
     @Test func `an ADD that can no longer write what it holds gives it back`() async throws {
         try await ClaimBench.run { bench in
             let (v4, v6) = (try await bench.makePool(.v4), try await bench.makePool(.v6))
