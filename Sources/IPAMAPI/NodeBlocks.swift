@@ -123,6 +123,17 @@ extension ValidatedPool {
         return set.intersection(block)
     }
 
+    /// The block of an address that the block never gives, for it is its router, network or broadcast address; nil where
+    /// it would, and where the pool has no blocks.
+    ///
+    /// - Parameter blocks: Those that are there: what is made by hand may be of any length.
+    package func blockLacking(_ address: IPAddress, _ blocks: [ValidatedBlock]) -> IPPrefix? {
+        guard let length = nodeBlocks?.prefixLength else { return nil }
+        let present = blocks.first { $0.isPart(of: self) && $0.cidr.contains(address) }
+        guard let cidr = present?.cidr ?? IPPrefix(address: address, length: length) else { return nil }
+        return addresses(ofBlock: cidr, of: IPSet(family: family, ranges: [IPRange(address)])).isEmpty ? cidr : nil
+    }
+
     /// Whether a block of the pool would have an address to give.
     package func isUseful(_ cidr: IPPrefix) -> Bool { !addresses(ofBlock: cidr, of: usable).isEmpty }
 

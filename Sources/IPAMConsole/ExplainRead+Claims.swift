@@ -160,7 +160,9 @@ extension ClusterReader {
                 let found = try read(.pods, namespace: claim.namespace, name: holder.pod)
                 let metadata = try found.map { try ObjectMetadata(try JSONFields($0)) }
                 let phase = found?["status"]?["phase"]?.string
-                switch HolderSighting(holder, found: metadata, phase: phase, machine: machine) {
+                let claimed = claim.status.holder.flatMap { $0.podUID == holder.podUID ? $0.node : nil }
+                let node = (found?["spec"]?["nodeName"]?.string, claimed)
+                switch HolderSighting(holder, found: metadata, phase: phase, node: node, machine: machine) {
                 case .gone:
                     if gone.insert(holder.podUID).inserted { continue }
                 case .ofSameMachine where machine?.isMigrationTarget == true:

@@ -101,7 +101,7 @@ package final class AddressController: Sendable {
         reserving = Controller(
             ReservationReconciler(view, writer, interval: settings.statusInterval),
             limits: WorkLimits(concurrency: 2), report: Self.report("reservations", logger, metrics))
-        blocks = BlockReconciler(view, writer, delay: settings.blockReturnDelay)
+        blocks = BlockReconciler(view, writer, delay: settings.blockReturnDelay, logger: logger)
         returning = Controller(
             blocks, limits: WorkLimits(concurrency: 2), report: Self.report("blocks", logger, metrics))
         claims = ClaimReconciler(view, writer, logger: logger)
@@ -254,6 +254,9 @@ package final class AddressController: Sendable {
             case .deleted(_, let old), .unreadable(_, _, let old): return old.map { [$0.value.reference] } ?? []
             }
         }
+        claiming.observe(view.pools) { delta in
+            gate.isInTerm && delta.mayChangeRule ? view.claimsThatAsk(pool: delta.key.name) : []
+        }
         claiming.observe(view.statefulSets) { delta in
             guard gate.isInTerm else { return [] }
             switch delta {
@@ -328,6 +331,10 @@ extension AddressController {
     private func observeBlocks() {
         let (view, gate, counting, metrics, logger) = (view, gate, counting, metrics, logger)
         returning.observe(view.blocks) { gate.isInTerm ? [$0.key.name] : [] }
+        returning.observe(view.pools) { delta in
+            guard gate.isInTerm, delta.mayChangeRule else { return [] }
+            return view.blocks.objects.filter { $0.object.value.spec.pool == delta.key.name }.map(\.key.name)
+        }
         view.blocks.observe { deltas in
             for case .unreadable(let key, let problem, _) in deltas {
                 metrics.unreadable("blocks")

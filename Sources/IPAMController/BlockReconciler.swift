@@ -1,16 +1,20 @@
 import IPAMAPI
 import IPAMEngine
+import IPAMOperation
 import IPAddressing
 import JSONText
 import KubernetesClient
 import KubernetesCore
 package import KubernetesRuntime
+package import Logging
 import Synchronization
 
 /// Returns blocks that are empty to their pools.
 ///
 /// Flow: a block without an allocation for `ControllerSettings.blockReturnDelay` becomes Releasing. After the same time
-/// again a consistent LIST shows whether somebody claimed from it meanwhile; if not, the block is deleted.
+/// again a consistent LIST shows whether somebody claimed from it meanwhile; if not, the block is deleted. One that no node
+/// makes of its pool as that is now, for the pool is gone or another one, or has blocks of another length elsewhere, is
+/// deleted as soon as no allocation is its own: it would keep others from the addresses.
 ///
 /// Guarantees: each write is on condition of the version that was judged. Since the node claims only from an Active block,
 /// which it may have read some seconds before, no claim is under way in a block that was Releasing for longer than an ADD
@@ -32,12 +36,14 @@ package final class BlockReconciler: Reconciler {
     private let view: ClusterView
     private let writer: LedgerWriter
     private let delay: Duration
+    private let logger: Logger
     private let sightings = Mutex<[String: Sighting]>([:])
 
-    package init(_ view: ClusterView, _ writer: LedgerWriter, delay: Duration) {
+    package init(_ view: ClusterView, _ writer: LedgerWriter, delay: Duration, logger: Logger) {
         self.view = view
         self.writer = writer
         self.delay = delay
+        self.logger = logger
     }
 
     /// A term of leadership begins.
@@ -52,6 +58,9 @@ package final class BlockReconciler: Reconciler {
         }
         if block.hasLabelsMissing { return try await write(block, ["metadata": ["labels": block.labels]]) }
         guard !block.spec.machineID.isEmpty else { return .whenChanged }
+        if block.standing(in: view.validPool(block.spec.pool)) != .regular {
+            return try await judge(block)
+        }
         let isEmpty = view.withIndex {
             $0.count(ofPool: block.spec.pool, in: IPSet(block.cidr.range), network: block.spec.network) == 0
         }
@@ -75,17 +84,42 @@ package final class BlockReconciler: Reconciler {
         }
     }
 
+    // MARK: A block that fits no pool
+
+    private func judge(_ block: ValidatedBlock) async throws -> Requeue {
+        sightings.withLock { $0[block.name] = nil }
+        let json = try await writer.client.read(.ipPools, name: block.spec.pool, deadline: try writer.deadline())
+        // What cannot be read or makes no sense may be mended, and its blocks with it.
+        let pool: ValidatedPool?
+        do { pool = try json.map { try ValidatedPool(ClusterView.pool($0)) } } catch { return .after(delay) }
+        let standing = block.standing(in: pool)
+        // The store does not know yet.
+        guard standing != .regular else { return .after(.seconds(1)) }
+        let options = ListOptions(labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(block.spec.pool))")
+        let list = try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
+        let isUsed = list.items.contains { item in
+            guard let allocation = try? IPAllocation(item) else { return block.contains(item) }
+            guard block.contains(item) else { return false }
+            return switch standing {
+            case .ofNoPool: block.spec.poolUID.isEmpty || allocation.spec.poolUID == block.spec.poolUID
+            case .unfit, .regular: allocation.spec.node == block.spec.node
+            }
+        }
+        guard !isUsed else { return .after(delay) }
+        let requeue = requeue(after: try await writer.delete(.ipBlocks, block.metadata))
+        logger.info(
+            "deleted a block that is of no pool as it is now",
+            metadata: ["block": "\(block.name)", "pool": "\(block.spec.pool)", "node": "\(block.spec.node)"])
+        return requeue
+    }
+
+    // MARK: One that is empty
+
     private func delete(_ block: ValidatedBlock) async throws -> Requeue {
         let options = ListOptions(
             labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(block.spec.pool))", form: .metadata)
         let list = try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
-        let isEmpty = !list.items.contains { item in
-            guard let name = item["metadata"]?["name"]?.string.flatMap({ AllocationName(objectName: $0) }) else {
-                return false
-            }
-            return name.network == block.spec.network && block.cidr.contains(name.address)
-        }
-        guard isEmpty else { return try await write(block, .active) }
+        guard !list.items.contains(where: { block.contains($0) }) else { return try await write(block, .active) }
         return requeue(after: try await writer.delete(.ipBlocks, block.metadata))
     }
 
@@ -103,7 +137,29 @@ package final class BlockReconciler: Reconciler {
     }
 }
 
+/// What a block is to its pool.
+private enum BlockStanding {
+    case regular
+    /// There is no such pool, or another one of its name.
+    case ofNoPool
+    /// A node makes none of this length, or here.
+    case unfit
+}
+
 extension ValidatedBlock {
+    fileprivate func standing(in pool: ValidatedPool?) -> BlockStanding {
+        guard let pool, spec.poolUID.isEmpty || spec.poolUID == pool.uid else { return .ofNoPool }
+        return isPart(of: pool) && cidr.length == pool.nodeBlocks?.prefixLength ? .regular : .unfit
+    }
+
+    /// Whether an allocation's address is in the block.
+    fileprivate func contains(_ allocation: JSON) -> Bool {
+        guard let name = allocation["metadata"]?["name"]?.string.flatMap({ AllocationName(objectName: $0) }) else {
+            return false
+        }
+        return name.network == spec.network && cidr.contains(name.address)
+    }
+
     /// Somebody who assigns a block by hand may have left out what nodes select by.
     fileprivate var hasLabelsMissing: Bool { spec.labels.contains { metadata.labels[$0.key] != $0.value } }
 

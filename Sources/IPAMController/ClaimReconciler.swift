@@ -112,7 +112,10 @@ package final class ClaimReconciler: Reconciler {
     ) async throws -> Requeue {
         let claim = object.value
         guard !claim.metadata.isBeingDeleted else { return .whenChanged }
-        if try await isUnwanted(claim) {
+        // Nobody finds it: no node's plugin has made it.
+        var isUnwanted = claim.isAutomatic && !claim.hasOwnName && allocations.isEmpty
+        if !isUnwanted { isUnwanted = try await self.isUnwanted(claim) }
+        if isUnwanted {
             try await delete(object)
             return .whenChanged
         }
@@ -242,22 +245,39 @@ package final class ClaimReconciler: Reconciler {
         _ claim: IPClaim, _ allocations: [StoredObject<AllocationRecord>]
     ) async throws -> (Condition, isSettled: Bool) {
         var problems: [(reason: String, message: String)] = []
-        let own = Set(allocations.map(\.value.address))
-        let pools = view.validPools(purpose: claim.spec.purpose)
-        let missing = claim.spec.addresses.compactMap { IPAddress($0) }.filter { !own.contains($0) }
+        let own = Dictionary(allocations.map { ($0.value.address, $0) }) { first, _ in first }
+        let (pools, blocks) = (view.validPools(purpose: claim.spec.purpose), view.validBlocks)
+        // What a pod uses is not judged before its release.
+        let due = claim.spec.addresses.compactMap { IPAddress($0) }.filter { own[$0]?.value.isFreelyKept ?? true }
         let labels =
-            missing.contains { ClaimWish.looksAtNamespace($0, of: claim, pools: pools) }
+            due.contains { ClaimWish.looksAtNamespace($0, of: claim, pools: pools) }
             ? try await namespaceLabels(claim.namespace) : nil
         for text in claim.spec.addresses {
             guard let address = IPAddress(text) else {
                 problems.append(("Invalid", "\(text.debugDescription) is not an IP address"))
                 continue
             }
-            guard !own.contains(address) else { continue }
-            switch ClaimWish(address, of: claim, pools: pools, namespaceLabels: labels) {
+            guard due.contains(address) else { continue }
+            let kept = own[address]
+            switch ClaimWish(
+                address, of: claim, kept: kept?.value, pools: pools, blocks: blocks, namespaceLabels: labels)
+            {
             case .refused(let problem): problems.append(("NotInPool", problem))
             case .from(let pool):
-                if let problem = try await hold(address, of: pool, for: claim) {
+                let isThere = kept?.value.name == pool.allocationName(of: address)
+                if isThere, kept?.value.pool == pool.name { continue }
+                guard view.hasRule(pool) else {
+                    problems.append(
+                        (
+                            "Compiling",
+                            "\(address) is kept once it is known what of IPPool \"\(pool.name)\" is reserved"
+                                + " (status.reservedGeneration)"
+                        ))
+                    continue
+                }
+                if isThere, let kept {
+                    try await move(kept, to: pool, for: claim)
+                } else if let problem = try await hold(address, of: pool, for: claim) {
                     problems.append(("AddressTaken", problem))
                 }
             }
@@ -276,6 +296,20 @@ package final class ClaimReconciler: Reconciler {
     private func namespaceLabels(_ name: String) async throws -> [String: String] {
         let json = try await writer.client.read(.namespaces, name: name, deadline: try writer.deadline())
         return try json.map { try ObjectMetadata(try JSONFields($0)).labels } ?? [:]
+    }
+
+    /// Of two pools that overlap, or follow each other, the claim and its pods may mean the other one.
+    private func move(
+        _ kept: StoredObject<AllocationRecord>, to pool: ValidatedPool, for claim: IPClaim
+    ) async throws {
+        // Another state of one that was overtaken is on its way to the store.
+        guard case .done = try await writer.move(kept, to: pool) else { return }
+        logger.info(
+            "a kept address is another pool's now",
+            metadata: [
+                "allocation": "\(kept.value.name)", "claim": "\(claim.namespace)/\(claim.metadata.name)",
+                "before": "\(kept.value.pool)", "pool": "\(pool.name)",
+            ])
     }
 
     private func hold(_ address: IPAddress, of pool: ValidatedPool, for claim: IPClaim) async throws -> String? {
@@ -321,7 +355,19 @@ package final class ClaimReconciler: Reconciler {
     }
 }
 
+extension AllocationRecord {
+    /// It is kept, and no attachment has it.
+    fileprivate var isFreelyKept: Bool { self.state == .held && !self.isBeingDeleted }
+}
+
 extension IPClaim {
+    /// Whether one that was made by itself for a pod has the name that it is looked for by.
+    fileprivate var hasOwnName: Bool {
+        spec.pod.isEmpty
+            || metadata.name
+                == AutomaticClaim.name(pod: spec.pod, interface: spec.interface, networkName: spec.networkName)
+    }
+
     /// Of the pod that an automatic claim was made for.
     fileprivate var podKey: ObjectKey { ObjectKey(namespace: namespace, name: spec.pod) }
 }

@@ -154,6 +154,12 @@ package final class ClusterView: Sendable {
         return pools.objects.compactMap { try? ValidatedPool($0.object.value, purpose: purpose) }
     }
 
+    /// Whether it is known what of a pool is reserved.
+    package func hasRule(_ pool: ValidatedPool) -> Bool {
+        guard case .present(let object) = pools[ObjectKey(name: pool.name)] else { return false }
+        return object.uid == pool.uid && object.value.hasCompiledReservations
+    }
+
     package func validPool(_ name: String) -> ValidatedPool? { derived.withLock { $0.pools[name] } }
 
     /// The names of the pools whose status a change of these allocations may change.
@@ -226,6 +232,13 @@ package final class ClusterView: Sendable {
         allocations.keys(indexedBy: Self.index(ofClaim: uid)).compactMap { key in
             if case .present(let object) = allocations[key] { object } else { nil }
         }
+    }
+
+    /// The claims that ask for addresses which a pool may give.
+    package func claimsThatAsk(pool name: String) -> [ClaimReference] {
+        claims.objects.map(\.object.value).filter { claim in
+            !claim.spec.addresses.isEmpty && (claim.spec.pools.isEmpty || claim.spec.pools.contains(name))
+        }.map(\.reference)
     }
 
     /// The claims that a StatefulSet owns.

@@ -96,6 +96,19 @@ package struct LedgerWriter: Sendable {
         }
     }
 
+    /// Keeps an address in another pool of its network.
+    func move(_ object: StoredObject<AllocationRecord>, to pool: ValidatedPool) async throws -> WriteOutcome {
+        try await patch(
+            object,
+            [
+                "metadata": ["labels": [LabelKey.pool: .string(LabelValue.fitting(pool.name))]],
+                "spec": [
+                    "pool": .string(pool.name), "poolUID": .string(pool.uid),
+                    "cooldownSeconds": .int(Int64(pool.cooldownSeconds)),
+                ],
+            ])
+    }
+
     package func delete(_ object: StoredObject<AllocationRecord>) async throws -> WriteOutcome {
         try await delete(.ipAllocations, object.metadata(object.value.name))
     }

@@ -66,7 +66,9 @@ package struct PoolAdmission: Sendable {
             let others = view.claims.objects.map(\.object.value)
             let pools = view.validPools(purpose: new?["spec"]?["purpose"]?.string ?? "")
             let purposes = Set(view.validReservations.compactMap(\.purpose))
-            return ClaimEdit.decide(old: old, new: new, pools: pools, others: others, purposes: purposes) {
+            return ClaimEdit.decide(
+                old: old, new: new, pools: pools, blocks: view.validBlocks, others: others, purposes: purposes
+            ) {
                 view.allocations.value(ObjectKey(name: $0))
             }
         }

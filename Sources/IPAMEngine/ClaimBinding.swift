@@ -42,8 +42,10 @@ package enum ClaimBinding: Hashable, Sendable {
         } else if claim.metadata.isBeingDeleted {
             self = .wait("\(name) is being deleted")
         } else {
+            // Another pod cannot have become the holder of one that is for a certain pod, whoever wrote so.
+            let holder = claim.status.holder.flatMap { claim.spec.mayServe(pod: $0.pod) ? $0 : nil }
             self.init(
-                claim.status.holder, candidate, name: name, namespace: claim.namespace,
+                holder, candidate, name: name, namespace: claim.namespace,
                 Proofs(mayMigrate: machine?.isMigrationTarget ?? false, gone: gone, sources: sources))
         }
     }
@@ -65,7 +67,7 @@ package enum ClaimBinding: Hashable, Sendable {
         asCandidate.migratedFrom = candidate.migratedFrom
         if asCandidate == candidate {
             self = .bound
-        } else if holder.podUID == candidate.podUID {
+        } else if holder.podUID == candidate.podUID, holder.node == candidate.node {
             guard holder.interface == candidate.interface else {
                 self = .refuse(
                     "\(name) is held by interface \(holder.interface) of pod \"\(namespace)/\(holder.pod)\", and cannot"
@@ -83,7 +85,7 @@ package enum ClaimBinding: Hashable, Sendable {
     private static func succeeding(
         _ holder: IPClaim.Holder, _ candidate: IPClaim.Holder, _ proofs: Proofs
     ) -> ClaimBinding {
-        // The candidate's pod was read, so that its predecessor of the same name is gone.
+        // The candidate's pod was read, so that its predecessor of the same name is gone, and it is on no other node.
         func isThere(_ pod: PodName) -> Bool { pod.pod != candidate.pod && !proofs.gone.contains(pod.podUID) }
         let isBack = holder.migratedFrom?.podUID == candidate.podUID
         let inUse = [holder.podName, holder.migratedFrom].compactMap(\.self).filter(isThere)
@@ -109,7 +111,7 @@ package enum ClaimBinding: Hashable, Sendable {
         if !spec.networkName.isEmpty, spec.networkName != networkName {
             return "is for network \"\(spec.networkName)\", not \"\(networkName)\" (spec.networkName)"
         }
-        if !spec.pod.isEmpty, spec.pod != candidate.pod {
+        if !spec.mayServe(pod: candidate.pod) {
             return "is for pod \"\(spec.pod)\", not \"\(candidate.pod)\" (spec.pod)"
         }
         return nil
@@ -129,6 +131,10 @@ package enum ClaimBinding: Hashable, Sendable {
             + " \(holder.podUID)) on node \(holder.node), which is there; pod \"\(namespace)/\(candidate.pod)\" (UID"
             + " \(candidate.podUID)) gets its addresses when that one is gone"
     }
+}
+
+extension IPClaim.Spec {
+    fileprivate func mayServe(pod name: String) -> Bool { pod.isEmpty || pod == name }
 }
 
 /// What is kept for a claim, as its holder finds it.

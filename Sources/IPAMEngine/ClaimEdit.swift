@@ -12,12 +12,13 @@ package enum ClaimEdit {
     ///   - old: The IPClaim as it is; nil when it is created.
     ///   - new: The IPClaim as it shall be; nil when it is deleted.
     ///   - pools: As whoever names the claim's purpose sees them.
+    ///   - blocks: Those of sliced pools.
     ///   - purposes: Those that something is reserved for.
     ///   - others: Every claim there is; may contain this one.
     ///   - holder: Who has an allocation, by its name.
     package static func decide(
-        old: JSON?, new: JSON?, pools: [ValidatedPool], others: [IPClaim] = [], purposes: Set<String> = [],
-        holder: (String) -> AllocationRecord?
+        old: JSON?, new: JSON?, pools: [ValidatedPool], blocks: [ValidatedBlock] = [], others: [IPClaim] = [],
+        purposes: Set<String> = [], holder: (String) -> AllocationRecord?
     ) -> PoolEdit.Decision {
         guard var new, old.map({ $0["spec"] != new["spec"] }) ?? true else { return .allowed() }
         new["status"] = nil
@@ -47,7 +48,7 @@ package enum ClaimEdit {
             let field = "spec.addresses[\(index)]"
             guard let address = IPAddress(text) else { return .refused("\(field): \"\(text)\" is not an IP address") }
             guard seen.insert(address).inserted else { return .refused("\(field): \"\(text)\" is there twice") }
-            switch ClaimWish(address, of: claim, pools: pools) {
+            switch ClaimWish(address, of: claim, pools: pools, blocks: blocks) {
             case .refused(let problem):
                 // A pool that is not there may come.
                 guard missing.isEmpty else { continue }

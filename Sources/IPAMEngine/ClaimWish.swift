@@ -16,24 +16,34 @@ package enum ClaimWish: Hashable, Sendable {
         }
     }
 
-    /// Of several pools of one network the first by name: an address is one allocation whichever it is of. Of several
-    /// networks the claim must name the pool, for the same address on another wire is another one.
+    /// Of several pools of one network the one that the address is kept in, or the first by name: an address is one
+    /// allocation whichever it is of. Of several networks the claim must name the pool, for the same address on another
+    /// wire is another one.
     ///
-    /// - Parameter namespaceLabels: Nil where they are not known: pools that look at them are then taken to be for the
-    ///   claim's namespace, and the pod's ADD judges.
+    /// - Parameters:
+    ///   - kept: The allocation of the address, where the claim has it already.
+    ///   - blocks: Those of sliced pools.
+    ///   - namespaceLabels: Nil where they are not known: pools that look at them are then taken to be for the claim's
+    ///     namespace, and the pod's ADD judges.
     package init(
-        _ address: IPAddress, of claim: IPClaim, pools: [ValidatedPool], namespaceLabels: [String: String]? = nil
+        _ address: IPAddress, of claim: IPClaim, kept: AllocationRecord? = nil, pools: [ValidatedPool],
+        blocks: [ValidatedBlock] = [], namespaceLabels: [String: String]? = nil
     ) {
+        func refusal(_ pool: ValidatedPool) -> String? {
+            if let refusal = pool.refusal { return refusal }
+            if let problem = pool.namespaceProblem(claim.namespace, namespaceLabels) { return problem }
+            guard pool.usable.contains(address) else { return pool.reasonForLacking(address) }
+            return pool.blockLacking(address, blocks).map { "gives it to nobody: it belongs to the block \($0) itself" }
+        }
         let named = claim.spec.pools
         let candidates = pools.filter { named.isEmpty || named.contains($0.name) }.sorted { $0.name < $1.name }
-        let giving = candidates.filter {
-            $0.refusal == nil && $0.usable.contains(address)
-                && $0.namespaceProblem(claim.namespace, namespaceLabels) == nil
-        }
-        guard let pool = giving.first else {
+        let all = candidates.filter { refusal($0) == nil }
+        let keeping = all.filter { $0.allocationName(of: address) == kept?.name }
+        let giving = keeping.isEmpty ? all : keeping
+        guard let pool = giving.first(where: { $0.name == kept?.pool }) ?? giving.first else {
             let near = candidates.filter { !named.isEmpty || $0.subnet.contains(address) }
             let reasons = near.prefix(5).map { pool in
-                "IPPool \"\(pool.name)\" (\(pool.subnet)) \(pool.refusal ?? pool.namespaceProblem(claim.namespace, namespaceLabels) ?? pool.reasonForLacking(address))"
+                "IPPool \"\(pool.name)\" (\(pool.subnet)) \(refusal(pool) ?? "")"
             }
             let missing = named.filter { name in !pools.contains { $0.name == name } }.map {
                 "IPPool \"\($0)\" does not exist or is invalid"

@@ -59,21 +59,27 @@ package struct VirtualMachineProblem: Error, Hashable, Sendable, CustomStringCon
 
 /// What a live read tells of a pod that has an IPClaim, or had it before a migration.
 package enum HolderSighting: Hashable, Sendable {
-    /// No such pod, or one that has finished for good.
+    /// No such pod, or one that has finished for good, or that is on another node than its holding says.
     case gone
     /// It is there, and of the same VirtualMachineInstance as the pod that asks.
     case ofSameMachine
     case present
 
     /// - Parameters:
-    ///   - pod: The pod's object; nil: proven absent.
+    ///   - metadata: Of the pod's object; nil: proven absent.
+    ///   - node: Where the pod is, and where the claim says that it is; nil where it does not say. A pod never moves, so that
+    ///     where they differ the pod's own node did not make it the holder.
     ///   - machine: What the pod that asks is of.
-    package init(_ name: PodName, found metadata: ObjectMetadata?, phase: String?, machine: VirtualMachinePod?) {
+    package init(
+        _ name: PodName, found metadata: ObjectMetadata?, phase: String?, node: (actual: String?, claimed: String?),
+        machine: VirtualMachinePod?
+    ) {
         guard let metadata else {
             self = .gone
             return
         }
-        if metadata.uid != name.podUID || phase == "Succeeded" || phase == "Failed" {
+        let isElsewhere = node.claimed.map { $0 != node.actual } ?? false
+        if metadata.uid != name.podUID || phase == "Succeeded" || phase == "Failed" || isElsewhere {
             self = .gone
         } else if let machine, VirtualMachinePod(metadata)?.instance.uid == machine.instance.uid {
             self = .ofSameMachine

@@ -426,6 +426,17 @@ struct ClaimSlot: Sendable {
     }
 
     private mutating func refuse(_ allocation: IPAllocation) {
+        let own = sources[sources.open.first ?? 0].pool
+        if let claim = claimant.claim, allocation.spec.claim?.uid == claim.uid, allocation.spec.state == .held,
+            allocation.spec.pool != own.name
+        {
+            return giveUp(
+                allocation,
+                .addressRefused(
+                    "\(allocation.spec.address) is kept for \(claim.subject) as an address of IPPool"
+                        + " \"\(allocation.spec.pool)\", and this interface is served by IPPool \"\(own.name)\": name the pool"
+                        + " that is to give it in spec.pools of the claim"))
+        }
         let wanting = claimant.claim.map { " (for \($0.subject))" } ?? ""
         giveUp(
             allocation,

@@ -144,7 +144,8 @@ extension Ledger {
             case .wait(let text): throw .claimBusy(text)
             case .refuse(let text): throw .addressRefused(text)
             case .prove(let holder):
-                switch try see(holder, of: machine, namespace: pod.namespace, deadline: deadline) {
+                let place = claim.status.holder.flatMap { $0.podUID == holder.podUID ? $0.node : nil }
+                switch try see(holder, on: place, of: machine, namespace: pod.namespace, deadline: deadline) {
                 case .gone: gone.insert(holder.podUID)
                 case .ofSameMachine where machine?.isMigrationTarget == true:
                     if sources.insert(holder.podUID).inserted { continue }

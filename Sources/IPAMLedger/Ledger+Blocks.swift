@@ -65,11 +65,9 @@ extension Ledger {
     /// - Caveats: who deletes a block by hand while it is used must expect others in it. A block that was claimed for an
     ///   ADD which then fails stays; it holds no address, and the controller returns it.
     /// - Errors: a block that overlaps another one, with the names of both.
-    /// - Parameters:
-    ///   - namespace: Of the claimant. For a pool of which it has its quota no block is claimed.
-    ///   - keepsAll: Addresses are requested, which may be any pool's.
+    /// - Parameter namespace: Of the claimant. For a pool of which it has its quota no block is claimed.
     func slice(
-        _ plans: [SlotPlan], for namespace: String?, keepsAll: Bool, isDryRun: Bool, deadline: Moment
+        _ plans: [SlotPlan], for namespace: String?, isDryRun: Bool, deadline: Moment
     ) throws(LedgerError) -> [SlotPlan] {
         var sliced: [SlotPlan] = []
         for var plan in plans {
@@ -85,7 +83,7 @@ extension Ledger {
                 let share = try share(of: pool, mayClaim: givesNew, isDryRun: isDryRun, deadline: deadline)
                 plan.closed += share.closed
                 if isOpen { plan.pools += share.open } else { plan.deferred += share.open }
-                if givesNew, !share.isLast, !keepsAll { isOpen = false }
+                if givesNew, !share.isLast { isOpen = false }
             }
             for pool in closed {
                 guard pool.nodeBlocks != nil else {

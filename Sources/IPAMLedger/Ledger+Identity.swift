@@ -54,7 +54,7 @@ extension Ledger {
                 metadata: situation.podMetadata, interface: order.attachment.interface,
                 networkName: order.attachment.networkName, pools: pools)
         } catch {
-            throw .addressRefused("\(error)")
+            throw .annotation("\(error)")
         }
     }
 
@@ -162,7 +162,7 @@ extension Ledger {
         do {
             return try metadata.map { try ClaimDemand.isTurnedOff($0, of: "namespace \"\(name)\"") } ?? false
         } catch {
-            throw .addressRefused("\(error)")
+            throw .annotation("\(error)")
         }
     }
 }

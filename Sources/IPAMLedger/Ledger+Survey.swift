@@ -17,6 +17,8 @@ extension Ledger {
         var foreseenClaim: Result<JSON, LedgerError>?
         /// One for each address, with sliced pools as wholes.
         var slots: [SlotPlan]
+        /// The slots cannot have the requested addresses, unless the pod's claim is for a purpose that these are for.
+        var refusal: LedgerError?
         /// Pools that may serve were left out, which were not read: see ``Ledger/choose``.
         var isCut: Bool
         /// What the choice of the pools rests on, where that is to be verified beside the creates.
@@ -119,11 +121,22 @@ extension Ledger {
         let choice = PoolChoice(
             chosen: chosen.plans, inline: Dictionary(uniqueKeysWithValues: ruled.map { ($0.name, $0) }),
             asked: request.addresses)
-        let slots = try order.slots(choice.chosen, inline: choice.inline, asked: choice.asked)
+        let slots: [SlotPlan]
+        var refusal: LedgerError?
+        do throws(LedgerError) {
+            slots = try order.slots(choice.chosen, inline: choice.inline, asked: choice.asked)
+        } catch {
+            // The purpose of a claim is not known yet, and what is reserved for it is not in the pools.
+            guard case .addressRefused = error, request.purpose == nil, podMetadata?.namesClaim ?? false,
+                let chosen = choice.chosen
+            else { throw error }
+            (slots, refusal) = (chosen, error)
+        }
         try refuseUnreachable(request.routes, of: request.routesSource, from: slots)
         return Situation(
             claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
-            slots: slots, isCut: chosen.isCut, unverified: chosen.unverified, choice: choice, requested: requested,
+            slots: slots, refusal: refusal, isCut: chosen.isCut, unverified: chosen.unverified, choice: choice,
+            requested: requested,
             purpose: request.purpose, routes: request.routes, routesSource: request.routesSource,
             leftover: remembered)
     }
@@ -145,11 +158,11 @@ extension Ledger {
     func plans(
         _ order: ClaimOrder, _ situation: Situation, _ identity: Identity?, isDryRun: Bool = false, deadline: Moment
     ) throws(LedgerError) -> [SlotPlan] {
+        if let refusal = situation.refusal { throw refusal }
         var slots = situation.slots
         if let chosen = situation.choice.chosen, chosen.contains(where: \.isSliced) {
             let sliced = try slice(
-                try identity?.restrict(chosen) ?? chosen, for: situation.claimant.pod?.namespace,
-                keepsAll: !situation.requested.isEmpty, isDryRun: isDryRun,
+                try identity?.restrict(chosen) ?? chosen, for: situation.claimant.pod?.namespace, isDryRun: isDryRun,
                 deadline: deadline)
             slots = try order.slots(sliced, inline: situation.choice.inline, asked: situation.choice.asked)
             try refuseUnreachable(situation.routes, of: situation.routesSource, from: slots)
@@ -263,9 +276,13 @@ extension ObjectMetadata {
     /// Whether the pod may have addresses that are kept for it, unless its pools keep those of all pods.
     fileprivate var mayHaveClaim: Bool {
         let names = ["ReplicaSet", "DaemonSet", "Job"]
-        return annotations.keys.contains { $0.hasPrefix(AnnotationKey.claim) || $0 == IPAMClaimReference.annotation }
+        return namesClaim || annotations.keys.contains(IPAMClaimReference.annotation)
             || ownerReferences.contains { $0.isController && !names.contains($0.kind) }
     }
+}
+
+extension ObjectMetadata {
+    fileprivate var namesClaim: Bool { annotations.keys.contains { $0.hasPrefix(AnnotationKey.claim) } }
 }
 
 extension SlotPlan {

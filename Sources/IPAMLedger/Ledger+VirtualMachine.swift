@@ -31,13 +31,16 @@ extension Ledger {
     }
 
     /// A live read of a pod that holds a claim, or held it before a migration.
+    ///
+    /// - Parameter node: Where the claim says that the pod is.
     func see(
-        _ name: PodName, of machine: VirtualMachinePod?, namespace: String, deadline: Moment
+        _ name: PodName, on node: String? = nil, of machine: VirtualMachinePod?, namespace: String, deadline: Moment
     ) throws(LedgerError) -> HolderSighting {
         let request = APIRequest.get(.pods, namespace: namespace, name: name.pod)
         guard let pod = try ask([request], deadline: deadline)[0].unlessNotFound() else { return .gone }
         return HolderSighting(
-            name, found: try metadata(pod, "pod", name.pod), phase: pod["status"]?["phase"]?.string, machine: machine)
+            name, found: try metadata(pod, "pod", name.pod), phase: pod["status"]?["phase"]?.string,
+            node: (pod["spec"]?["nodeName"]?.string, node), machine: machine)
     }
 
     // MARK: What the guest has

@@ -116,6 +116,26 @@ struct BlockTests {
         }
     }
 
+    @Test func `who asks for an address of one family gets one of the node's next block of the other`() async throws {
+        try await BlockBench.run(["prefixLength": 25], ranges: (126, 129)) { bench in
+            let (next, v6) = (try await bench.claims.makePool(size: 1), try await bench.claims.makePool(.v6))
+            let node = bench.claims.node
+            func configuration(_ pools: [String], _ address: String? = nil) -> JSON {
+                var configuration = node.configuration(pools: pools)
+                if let address { configuration["runtimeConfig"] = ["ips": [.string(address)]] }
+                return configuration
+            }
+            // The first block is full, and so is the pool that comes after the sliced one.
+            for _ in 0..<2 { _ = try await bench.add() }
+            _ = try await node.add(try node.newSandbox(), configuration([next.name])).checked()
+            let added = try await node.add(
+                try node.newSandbox(), configuration([v6.name, bench.pool, next.name], v6.addresses[3])
+            ).checked()
+            #expect(added.addresses.contains(v6.addresses[3]) && added.addresses.count == 2)
+            #expect(try await bench.blocks().count == 2)
+        }
+    }
+
     @Test func `C7: a block that was assigned by hand gives a node its range, gateway and mask`() async throws {
         try await BlockBench.run(["prefixLength": 28, "resultPrefix": "Block", "gateway": "FirstAddress"]) { bench in
             let cidr = "\(bench.subnets.address4(128))/26"

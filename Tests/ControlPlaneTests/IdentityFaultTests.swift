@@ -211,13 +211,13 @@ struct IdentityFaultTests {
         }
     }
 
-    @Test(arguments: ["none", "Not A Name"])
-    func `a claim that does not exist, or cannot, is an error that quotes it`(name: String) async throws {
+    @Test(arguments: [("none", PluginCode.addressRefused), ("Not A Name", PluginCode.annotationRefused)])
+    func `a claim that does not exist, or cannot, is an error that quotes it`(name: String, code: Int) async throws {
         try await IdentityBench.run { identity in
             let pool = try await identity.bench.makePool()
             let pod = try await identity.pod(annotations: [AnnotationKey.claim: name])
             let refused = try await identity.add(try identity.sandbox(of: pod), pool)
-            #expect(refused.code == PluginCode.addressRefused)
+            #expect(refused.code == code)
             #expect("\(refused)".contains(name), "\(refused)")
         }
     }

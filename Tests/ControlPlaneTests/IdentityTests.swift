@@ -1,6 +1,7 @@
 import IPAMAPI
 import IPAddressing
 import JSONText
+import KubernetesClient
 import KubernetesCore
 import TestSupport
 import Testing
@@ -262,6 +263,69 @@ struct IdentityTests {
             try await identity.del(restarted, pool)
             #expect(try await identity.add(second, pool).checked().addresses == added.addresses)
             #expect(try await bench.allocations(pool).count == 1)
+        }
+    }
+
+    @Test func `a holder on a node where its pod is not holds nothing up`() async throws {
+        try await IdentityBench.run { identity in
+            let bench = identity.bench
+            let pool = try await bench.makePool()
+            try await identity.makeClaim("vip")
+            let other = try await identity.pod("front", isOwned: false)
+            let pod = try await identity.pod("a", isOwned: false, annotations: [AnnotationKey.claim: "vip"])
+            let sandbox = try identity.sandbox(of: pod)
+            func hold(by pod: TestPod, on node: String) async throws {
+                let holder = IPClaim.Holder(
+                    pod: pod.name, podUID: pod.uid, interface: "eth0", attachment: "a0", node: node, machineID: "m0")
+                let namespace = identity.namespace
+                _ = try await bench.controlPlane.withAdmin {
+                    try $0.patch(
+                        .ipClaims, namespace: namespace, name: "vip",
+                        patch: .merge(["status": ["holder": holder.json]]), subresource: "status", deadline: .soon)
+                }
+            }
+            try await hold(by: other, on: bench.node.name)
+            let refused = try await identity.add(sandbox, pool)
+            #expect(refused.code == PluginCode.tryAgainLater, "\(refused)")
+            #expect("\(refused)".contains(other.uid), "\(refused)")
+            // A node may write of itself alone, and of what pods it likes.
+            try await hold(by: other, on: "another-node")
+            let added = try await identity.add(sandbox, pool).checked()
+            #expect(try await identity.claims().first?.status.holder?.podUID == pod.uid)
+            #expect(added.addresses.count == 1)
+        }
+    }
+
+    @Test func `what is kept for the claim in another pool is refused with the names of both`() async throws {
+        try await IdentityBench.run { identity in
+            let bench = identity.bench
+            let pool = try await bench.makePool()
+            let address = pool.addresses[2]
+            try await identity.makeClaim("vip", ["addresses": [.string(address)]])
+            let claim = try #require(try await identity.claims().first)
+            let spec = IPAllocation.Spec(
+                state: .held, origin: .pod, pool: "elsewhere", poolUID: "u0", address: try IPAddress(parsing: address),
+                network: "", node: "", machineID: "", attachment: nil, pod: nil, claim: claim.reference,
+                cooldownSeconds: 0, claimedAt: nil, releasedAt: nil)
+            let object = spec.newObject()
+            _ = try await bench.controlPlane.withAdmin {
+                try $0.create(.ipAllocations, name: spec.objectName, object: object, deadline: .soon)
+            }
+            let pod = try await identity.pod("a", isOwned: false, annotations: [AnnotationKey.claim: "vip"])
+            let refused = try await identity.add(try identity.sandbox(of: pod), pool)
+            #expect(refused.code == PluginCode.addressRefused)
+            let message = refused.failure?.message ?? ""
+            #expect(
+                message.contains("IPPool \"elsewhere\"") && message.contains("IPPool \"\(pool.name)\""), "\(message)")
+            #expect(message.contains("name the pool that is to give it in spec.pools of the claim"), "\(message)")
+            // What the controller does when that is done.
+            _ = try await bench.controlPlane.withAdmin {
+                try $0.patch(
+                    .ipAllocations, name: spec.objectName,
+                    patch: .merge(["spec": ["pool": .string(pool.name), "poolUID": "u1"]]), deadline: .soon)
+            }
+            let sandbox = try identity.sandbox(of: pod)
+            #expect(try await identity.add(sandbox, pool).checked().addresses == [address])
         }
     }
 

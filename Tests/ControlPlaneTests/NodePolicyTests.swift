@@ -153,9 +153,17 @@ private struct PolicyRig {
     func check(_ write: PolicyTable.Write) async throws {
         var write = write
         if let old = write.old {
-            let made = try JSON(
-                parsing: await controlPlane.kubectl(
-                    ["create", "-f", "-", "-o", "json"], stdin: placed(old).description))
+            func make(_ verb: [String], _ object: JSON) async throws -> JSON {
+                try JSON(
+                    parsing: await controlPlane.kubectl(
+                        verb + ["-f", "-", "-o", "json"], stdin: object.description))
+            }
+            var made = try await make(["create"], placed(old))
+            // A server drops the status of what is made.
+            if let status = old["status"] {
+                made["status"] = status
+                made = try await make(["replace", "--subresource=status"], made)
+            }
             write = write.following(made)
         }
         let outcome = try await attempt(write)

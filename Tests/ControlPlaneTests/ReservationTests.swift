@@ -224,6 +224,19 @@ struct ReservationTests {
                 try await bench.del(sandbox, pool)
                 try await bench.controlPlane.delete(pod)
             }
+            // Asked for by name, too.
+            let asking = try await bench.controlPlane.makePod(
+                Subnets.next().name, node: bench.node.name, labels: [ControlPlane.testLabel: bench.label],
+                annotations: [AnnotationKey.claim: claim, AnnotationKey.addresses: pool.addresses[2]])
+            let sandbox = try bench.node.newSandbox(pod: asking)
+            #expect(try await bench.add(sandbox, pool).checked().addresses == [pool.addresses[2]])
+            try await bench.del(sandbox, pool)
+            try await bench.controlPlane.delete(asking)
+            let greedy = try await bench.controlPlane.makePod(
+                Subnets.next().name, node: bench.node.name, labels: [ControlPlane.testLabel: bench.label],
+                annotations: [AnnotationKey.claim: claim, AnnotationKey.addresses: pool.addresses[1]])
+            #expect(
+                try await bench.add(try bench.node.newSandbox(pod: greedy), pool).code == PluginCode.addressRefused)
             let confused = try await bench.controlPlane.makePod(
                 Subnets.next().name, node: bench.node.name, labels: [ControlPlane.testLabel: bench.label],
                 annotations: [AnnotationKey.claim: claim, AnnotationKey.purpose: "dns"])

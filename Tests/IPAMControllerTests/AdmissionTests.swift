@@ -153,7 +153,7 @@ extension ControllerTests {
                     (["nodes": ["no-such-*"]], "spec.nodes: \"no-such-*\" matches no node at present"),
                     (
                         ["nodeSelector": ["matchLabels": ["no-such": "label"]]],
-                        "has such labels at present: no node has the label no-such"
+                        "such labels at present: no node has the label no-such"
                     ),
                     (["nodeSubnets": ["203.0.113.0/24"]], "no node has an address in 203.0.113.0/24 at present"),
                 ] as [(JSON, String)] {
@@ -198,7 +198,7 @@ extension ControllerTests {
                     (["namespaces": ["no-such-*"]], "spec.namespaces: \"no-such-*\" matches no namespace at present"),
                     (
                         ["namespaceSelector": ["matchLabels": ["no-such": "label"]]],
-                        "has such labels at present: no namespace has the label no-such"
+                        "such labels at present: no namespace has the label no-such"
                     ),
                     (
                         ["namespaces": ["default"], "namespaceSelector": labels],

@@ -59,6 +59,43 @@ extension ControllerTests {
             }
         }
 
+        @Test func `a block that no node makes of the pool goes at once, whoever has addresses in it`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool("sliced", ["nodeBlocks": ["prefixLength": 25]])
+                let regular = try await rig.claimBlock("\(rig.subnets.address4(0))/25", of: pool, node: "n1")
+                let name = try await rig.enter(10, pool: pool, node: "n1", origin: .manual)
+                let own = try await rig.enter(200, pool: pool, node: "n2", origin: .manual)
+                let narrow = try await rig.claimBlock("\(rig.subnets.address4(192))/26", of: pool, node: "n2")
+                for wide in ["\(rig.subnets.subnet4)", "0.0.0.0/0"] {
+                    let block = try await rig.claimBlock(wide, of: pool, node: "evil")
+                    try await rig.ledger.waitForBlock(block, "is deleted") { $0 == nil }
+                }
+                try await rig.waitForSentinel(pool: pool)
+                #expect(rig.ledger.state(name) == "Bound")
+                #expect(rig.ledger.blocks.value[regular]?["spec"]?["state"] == "Active")
+                #expect(rig.ledger.blocks.value[narrow] != nil, "its node has \(own) in it")
+            }
+        }
+
+        @Test func `the blocks of a pool that is made anew under its name go at once`() async throws {
+            try await ControllerRig.run { rig in
+                let pool = try await rig.makePool("sliced", ["nodeBlocks": ["prefixLength": 25]])
+                let byHand = try await rig.claimBlock(
+                    "\(rig.subnets.address4(128))/25", of: pool, node: "n2", machineID: "")
+                let uid = try await rig.poolUID(pool)
+                let old = try await rig.claimBlock(
+                    "\(rig.subnets.address4(0))/25", of: pool, poolUID: uid, node: "n1")
+                try await rig.ledger.waitForPool(pool, "has its finalizer") {
+                    $0["metadata"]?["finalizers"]?.array?.isEmpty == false
+                }
+                try await rig.controlPlane.kubectl(["delete", "ippool", pool])
+                try await rig.ledger.waitForBlock(old, "is deleted") { $0 == nil }
+                _ = try await rig.makePool("sliced", ["nodeBlocks": ["prefixLength": 25]])
+                try await rig.waitForSentinel(pool: pool)
+                #expect(rig.ledger.blocks.value[byHand] != nil)
+            }
+        }
+
         @Test func `C6: a node that comes back takes its Releasing block back, and keeps it`() async throws {
             try await ControllerRig.run(settings: { $0.blockReturnDelay = .seconds(2) }) { rig in
                 let pool = try await rig.makePool(
@@ -136,10 +173,16 @@ extension ControllerTests {
 }
 
 extension ControllerRig {
+    fileprivate func poolUID(_ name: String) async throws -> String {
+        try await controlPlane.withAdmin { try $0.get(.ipPools, name: name, deadline: .soon) }["metadata"]?["uid"]?
+            .string ?? ""
+    }
+
     fileprivate func claimBlock(
-        _ cidr: String, of pool: String, node: String, machineID: String = "m", labels: Bool = true
+        _ cidr: String, of pool: String, poolUID: String = "", node: String, machineID: String = "m",
+        labels: Bool = true
     ) async throws -> String {
-        let spec = IPBlock.Spec(pool: pool, cidr: cidr, node: node, machineID: machineID)
+        let spec = IPBlock.Spec(pool: pool, poolUID: poolUID, cidr: cidr, node: node, machineID: machineID)
         let name = IPBlock.objectName(network: "", try IPPrefix(parsing: cidr))
         var object: JSON = [
             "apiVersion": .string(BerthAPI.apiVersion), "kind": "IPBlock", "metadata": ["name": .string(name)],

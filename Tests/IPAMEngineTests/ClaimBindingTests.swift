@@ -24,6 +24,12 @@ import Testing
         #expect(decide(other, gone: ["u1"]) == .prove(other.podName))
     }
 
+    @Test func `a pod that a claim is not for holds it never, whoever wrote so`() {
+        let claim = ipClaim(
+            holder: claimHolder("db-0", uid: "u0", attachment: "a0"), spec: IPClaim.Spec(pod: claimHolder().pod))
+        #expect(ClaimBinding(claim, candidate: claimHolder(), networkName: "net", gone: []) == .bind)
+    }
+
     @Test func `one claim serves one interface`() {
         guard case .refuse(let text) = decide(claimHolder(interface: "net1", attachment: "a0")) else {
             Issue.record("it was not refused")

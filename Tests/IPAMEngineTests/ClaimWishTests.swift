@@ -50,6 +50,47 @@ import Testing
         #expect(!ClaimWish.looksAtNamespace(wanted, of: elsewhere, pools: [selecting]))
     }
 
+    @Test func `what is kept stays in its pool while that gives it, and is the next one's then`() throws {
+        let (first, second) = (try pool("10.0.0.0/24", named: "a"), try pool("10.0.0.0/25", named: "b"))
+        let closed = try pool("10.0.0.0/24", named: "a", disabled: true)
+        let wanted = try address("10.0.0.9")
+        let kept = AllocationRecord(.init(address: wanted, state: .held, pool: "b"))
+        #expect(ClaimWish(wanted, of: ipClaim(), pools: [first, second]) == .from(first))
+        #expect(ClaimWish(wanted, of: ipClaim(), kept: kept, pools: [first, second]) == .from(second))
+        let named = ipClaim(spec: IPClaim.Spec(pools: ["a"]))
+        #expect(ClaimWish(wanted, of: named, kept: kept, pools: [first, second]) == .from(first))
+        let earlier = AllocationRecord(.init(address: wanted, state: .held, pool: "a"))
+        #expect(ClaimWish(wanted, of: ipClaim(), kept: earlier, pools: [closed, second]) == .from(second))
+        guard case .refused = ClaimWish(wanted, of: ipClaim(), kept: earlier, pools: [closed]) else {
+            Issue.record("a pool that is disabled gives nothing")
+            return
+        }
+    }
+
+    @Test(arguments: NodeBlocks.ResultPrefix.allCases)
+    func `what a block never gives is kept for no claim`(prefix: NodeBlocks.ResultPrefix) throws {
+        let sliced = try ValidatedPool(
+            IPPool(
+                metadata: ObjectMetadata(name: "blue", uid: "uid-blue", generation: 3),
+                spec: IPPool.Spec(
+                    subnet: "10.0.0.0/24",
+                    nodeBlocks: NodeBlocks(prefixLength: 26, resultPrefix: prefix, gateway: .firstAddress))))
+        func isGiven(_ text: String, _ blocks: [ValidatedBlock] = []) throws -> Bool {
+            switch ClaimWish(try address(text), of: ipClaim(), pools: [sliced], blocks: blocks) {
+            case .from: return true
+            case .refused(let problem):
+                #expect(problem.contains("belongs to the block 10.0.0."), "\(problem)")
+                return false
+            }
+        }
+        #expect(try !isGiven("10.0.0.65"))
+        #expect(try isGiven("10.0.0.66"))
+        #expect(try isGiven("10.0.0.63") == (prefix == .subnet))
+        // One that was made by hand is of another length.
+        let wide = ValidatedBlock(try IPPrefix(parsing: "10.0.0.0/25"), of: sliced, node: "n1", machineID: "")
+        #expect(try isGiven("10.0.0.65", [wide]) && isGiven("10.0.0.63", [wide]))
+    }
+
     @Test func `an address comes from a pool that has it, by name where networks differ`() throws {
         let blue = try pool("10.0.0.0/24", named: "blue")
         let red = try pool("10.0.0.0/24", named: "red", network: "red")
