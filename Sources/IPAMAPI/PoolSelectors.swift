@@ -41,6 +41,48 @@ package struct PoolSelectors: Hashable, Sendable {
         return labels + lists + (nodeSubnets.isEmpty ? 0 : 1)
     }
 
+    /// Keys and values of selectors that no label can have. They make nothing fail: nobody is served by them, and whoever
+    /// writes the pool is told.
+    package var labelProblems: [PoolProblem] {
+        [
+            ("spec.podSelector", podSelector), ("spec.namespaceSelector", namespaceSelector),
+            ("spec.nodeSelector", nodeSelector),
+        ].flatMap { field, selector in selector.map { Self.labelProblems($0, field: field) } ?? [] }
+    }
+
+    private static func labelProblems(_ selector: LabelSelector, field: String) -> [PoolProblem] {
+        var problems: [PoolProblem] = []
+        func checkKey(_ key: String, _ field: String) {
+            guard !isLabelKey(key) else { return }
+            problems.append(PoolProblem(field: field, message: "\(key.debugDescription) is not a label key"))
+        }
+        func checkValue(_ value: String, of key: String, _ field: String) {
+            guard !LabelValue.isValid(value) else { return }
+            problems.append(
+                PoolProblem(
+                    field: field,
+                    message: "\(value.debugDescription) is not a label value (of \(key.debugDescription))"))
+        }
+        for (key, value) in selector.matchLabels.sorted(by: { $0.key < $1.key }) {
+            checkKey(key, "\(field).matchLabels")
+            checkValue(value, of: key, "\(field).matchLabels")
+        }
+        for (index, requirement) in selector.matchExpressions.enumerated() {
+            let field = "\(field).matchExpressions[\(index)]"
+            checkKey(requirement.key, "\(field).key")
+            for value in requirement.values { checkValue(value, of: requirement.key, "\(field).values") }
+        }
+        return problems
+    }
+
+    /// Whether Kubernetes takes a text as the key of a label: a name of at most 63 letters, digits, `-`, `_` and `.` with a
+    /// letter or digit at both ends, after a DNS-1123 subdomain and `/` or without.
+    private static func isLabelKey(_ text: String) -> Bool {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard let name = parts.last, parts.count <= 2, !name.isEmpty else { return false }
+        return LabelValue.isValid(name) && (parts.count == 1 || BerthAPI.isSubdomain(parts[0]))
+    }
+
     private static func checked(_ selector: LabelSelector?, field: String) throws(PoolProblem) -> LabelSelector? {
         if let problem = selector?.problem {
             throw PoolProblem(field: "\(field).\(problem.member)", message: problem.text)

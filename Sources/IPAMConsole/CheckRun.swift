@@ -41,6 +41,13 @@ package struct CheckRun {
             blocks: picture.blocks?.count ?? 0)
     }
 
+    /// Why nothing is released, and what helps; nil when the nodes' agents are known.
+    package var refusal: ConsoleError? {
+        picture.agents.blindness.map {
+            ConsoleError("refused to release anything: \($0.problem)", remedy: $0.remedy)
+        }
+    }
+
     /// Reads everything. Until when to wait before ``secondLook()``; nil when nothing is suspected.
     ///
     /// - Parameter pools: Only the allocations that name one of these are looked at; empty for all.
@@ -49,7 +56,7 @@ package struct CheckRun {
         for name in pools where !poolEntries.contains(where: { $0.name == name }) {
             throw ConsoleError.noPool(name, known: poolEntries.map(\.name))
         }
-        let agents = try reader.agents(namespace: systemNamespace)
+        let agents = try reader.agents(systemNamespace: systemNamespace)
         picture = ClusterPicture(
             try reader.ledger(), pools: poolEntries, pods: try reader.pods(), nodes: try reader.nodes(),
             agents: agents, claims: try reader.claimEntries(), blocks: try reader.blockEntries())
@@ -70,7 +77,7 @@ package struct CheckRun {
     /// A Node that is gone may have an agent that still reports: that shows only when its Lease should have been renewed.
     private var agentsPatience: Duration {
         let nodes = Set(suspects.values.map(\.node)).filter { picture.nodes[$0] == nil }
-        return nodes.compactMap { picture.agents[$0]?.mark.duration }.max() ?? .zero
+        return nodes.compactMap { picture.agents.patience(node: $0) }.max() ?? .zero
     }
 
     /// What still holds, by reads of the single objects.
@@ -136,7 +143,7 @@ package struct CheckRun {
         let nodeJSON = try reader.read(nodes.map { .get(.nodes, name: $0) }, what: "nodes again")
         for (name, json) in zip(nodes, nodeJSON) { picture.nodes[name] = json.map(ClusterReader.nodeFact) }
         picture.pools = Dictionary(try reader.pools().map { ($0.name, $0) }) { $1 }
-        picture.agents = try reader.agents(namespace: systemNamespace, earlier: picture.agents)
+        picture.agents = try reader.agents(systemNamespace: systemNamespace, earlier: picture.agents)
     }
 
     private mutating func readClaimsAgain(_ claims: [ClaimReference]) throws {
@@ -150,6 +157,8 @@ package struct CheckRun {
 
     /// Releases proven leaks: each is proved anew by reads made just before the write, which is conditional on the
     /// version that was judged.
+    ///
+    /// - Throws: ``refusal``, and failures of reads. Those of writes are among the outcomes.
     package mutating func release(_ findings: [Finding], timestamp: String) throws -> [CheckReport.FixOutcome] {
         var outcomes: [CheckReport.FixOutcome] = []
         let fixable = findings.filter(\.isFixable)
@@ -158,6 +167,7 @@ package struct CheckRun {
             let batch = Array(fixable[start..<min(start + 32, fixable.count)])
             start += batch.count
             try readAgain(about: batch)
+            if let refusal { throw refusal }
             for finding in batch {
                 outcomes.append(.init(allocation: finding.allocation, result: release(finding, timestamp)))
             }

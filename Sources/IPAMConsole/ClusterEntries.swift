@@ -3,7 +3,7 @@ package import IPAMEngine
 package import IPAddressing
 package import JSONText
 import KubernetesClient
-package import KubernetesCore
+import KubernetesCore
 
 /// A pod by its namespace and name.
 package struct PodKey: Hashable, Comparable, Sendable, CustomStringConvertible {
@@ -160,25 +160,6 @@ package struct BlockEntry: Hashable, Sendable {
     package var valid: ValidatedBlock? { try? validated.get() }
 }
 
-/// The Lease by which a node agent says that it is there, since when it was seen unchanged.
-package struct AgentSighting: Hashable, Sendable {
-    package var mark: AgentMark
-    package var resourceVersion: String
-    package var since: Moment
-
-    package init(mark: AgentMark, resourceVersion: String, since: Moment) {
-        self.mark = mark
-        self.resourceVersion = resourceVersion
-        self.since = since
-    }
-
-    /// An agent counts for as long as its Lease says, from when this process saw it renewed.
-    func fact(machineID: String, now: Moment) -> AgentFact {
-        let isOther = !mark.machineID.isEmpty && !machineID.isEmpty && mark.machineID != machineID
-        return isOther || now >= since + mark.duration ? .silent : .reports
-    }
-}
-
 extension ClusterReader {
     package func pools() throws -> [PoolEntry] {
         try list(.ipPools) { json in
@@ -217,20 +198,4 @@ extension ClusterReader {
 
     /// Nil where the server does not know the kind.
     package func blockEntries() throws -> [BlockEntry]? { try listIfServed(.ipBlocks) { BlockEntry($0) } }
-
-    /// The Leases of node agents by their nodes; what an earlier look saw unchanged keeps its time.
-    package func agents(
-        namespace: String, earlier: [String: AgentSighting] = [:]
-    ) throws -> [String: AgentSighting] {
-        let now = now()
-        let leases = try list(
-            .leases, namespace: namespace, options: ListOptions(labelSelector: AgentMark.selector)
-        ) { json -> (String, AgentSighting) in
-            let name = json["metadata"]?["name"]?.string ?? ""
-            let version = json["metadata"]?["resourceVersion"]?.string ?? ""
-            if let known = earlier[name], known.resourceVersion == version { return (name, known) }
-            return (name, AgentSighting(mark: AgentMark(json), resourceVersion: version, since: now))
-        }
-        return Dictionary(leases) { $1 }
-    }
 }

@@ -32,16 +32,24 @@ package struct ClusterReader {
         _ type: ResourceType, namespace: String? = nil, options: ListOptions = ListOptions(),
         transform: (JSON) throws -> Value?
     ) throws -> [Value] {
-        try list(type, namespace: namespace, options, mayBeUnserved: false, transform) ?? []
+        try list(type, namespace: namespace, options, isNone: { _ in false }, transform) ?? []
     }
 
     /// The same of every namespace; nil where the server does not know the kind.
     func listIfServed<Value>(_ type: ResourceType, transform: (JSON) throws -> Value?) throws -> [Value]? {
-        try list(type, namespace: nil, ListOptions(), mayBeUnserved: true, transform)
+        try list(type, namespace: nil, ListOptions(), isNone: \.isUnserved, transform)
     }
 
+    /// The same of every namespace; nil where that may not be listed.
+    func listIfAllowed<Value>(
+        _ type: ResourceType, options: ListOptions, transform: (JSON) throws -> Value?
+    ) throws -> [Value]? {
+        try list(type, namespace: nil, options, isNone: \.isForbidden, transform)
+    }
+
+    /// - Parameter isNone: Whether a failure means that there is no list.
     private func list<Value>(
-        _ type: ResourceType, namespace: String?, _ options: ListOptions, mayBeUnserved: Bool,
+        _ type: ResourceType, namespace: String?, _ options: ListOptions, isNone: (APIError) -> Bool,
         _ transform: (JSON) throws -> Value?
     ) throws -> [Value]? {
         var options = options
@@ -54,7 +62,7 @@ package struct ClusterReader {
             do throws(APIError) {
                 page = try self.page(.list(type, namespace: namespace, options: options))
             } catch {
-                if mayBeUnserved, error.isUnserved { return nil }
+                if isNone(error) { return nil }
                 guard error.isExpired, options.limit != nil else { throw ConsoleError(error) }
                 values = []
                 (options.limit, options.continueToken) = (nil, nil)

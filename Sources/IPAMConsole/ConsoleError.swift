@@ -20,7 +20,8 @@ package struct ConsoleError: Error, Hashable, Sendable, CustomStringConvertible 
         let group = error.subject.resource.group
         if error.isUnserved {
             return group == "ipam.berth.dev"
-                ? "install Berth's custom resources: kubectl apply -k config/crd, or the Helm chart"
+                ? "install Berth's custom resources: kubectl apply -k config/crd (with --validate=false before Kubernetes 1.31),"
+                    + " or the Helm chart"
                 : "the server does not know this kind of object"
         }
         switch error.disposition {

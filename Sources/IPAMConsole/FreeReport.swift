@@ -74,7 +74,8 @@ extension ClusterReader {
         switch entry.validated {
         case .success(let pool): return pool
         case .failure(let problem):
-            throw ConsoleError("IPPool \"\(name)\" is not valid: \(problem)", remedy: "kubectl edit ippool \(name)")
+            throw ConsoleError(
+                "IPPool \"\(name)\" is not valid: \(problem)", remedy: "kubectl edit ippools.ipam.berth.dev \(name)")
         }
     }
 

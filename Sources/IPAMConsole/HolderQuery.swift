@@ -17,15 +17,18 @@ package enum HolderQuery: Hashable, Sendable {
     /// Reads `10.0.0.7`, IPv6 in any spelling, also in brackets and with a prefix length, `NETWORK/ADDRESS`, the name of
     /// an allocation, `NAMESPACE/POD`, `pod/NAME`, `node/NAME`, `claim/NAME`, `claim/NAMESPACE/NAME`, or a bare name.
     ///
+    /// What looks like an address, though it may be a name by the letter, is one or an error.
+    ///
     /// - Parameters:
     ///   - namespace: Of pods that are named without one.
     ///   - network: Where an address is meant to be; nil for anywhere, empty for the default network.
     package init(_ text: String, namespace: String, network: String? = nil) throws(ConsoleError) {
         if let network, !network.isEmpty, !AllocationName.isValidNetworkName(network) {
             throw ConsoleError(
-                "--network: \"\(network)\" is no name of a network", remedy: "`kubectl get ippools` shows them")
+                "--network: \"\(network)\" is no name of a network",
+                remedy: "`kubectl get ippools.ipam.berth.dev` shows them")
         }
-        if let address = Self.address(text) {
+        if let address = try Self.address(text) {
             self =
                 network.flatMap { AllocationName(network: $0, address: address) }.map { .allocation($0) }
                 ?? .address(address)
@@ -62,21 +65,33 @@ package enum HolderQuery: Hashable, Sendable {
             }
             return .allocation(name)
         default:
-            if let address = address(second), let name = AllocationName(network: first, address: address) {
+            if let address = try Self.address(second), let name = AllocationName(network: first, address: address) {
                 return .allocation(name)
             }
             return .pod(PodKey(namespace: first, name: second))
         }
     }
 
-    /// An address, in brackets or with a prefix length too.
-    private static func address(_ text: String) -> IPAddress? {
-        var text = text[...]
-        if let slash = text.firstIndex(of: "/") {
-            guard let length = Int(text[text.index(after: slash)...]), (0...128).contains(length) else { return nil }
-            text = text[..<slash]
+    /// An address, in brackets or with a prefix length too. Nil for what is meant as a name.
+    private static func address(_ text: String) throws(ConsoleError) -> IPAddress? {
+        let slash = text.firstIndex(of: "/")
+        var bare = text[..<(slash ?? text.endIndex)]
+        if bare.first == "[", bare.last == "]" { bare = bare.dropFirst().dropLast() }
+        guard isMeantAsAddress(bare) else { return nil }
+        do throws(IPParseError) {
+            guard let slash else { return try IPAddress(parsing: bare) }
+            return try IPInterfaceAddress(parsing: "\(bare)\(text[slash...])").address
+        } catch {
+            throw ConsoleError(
+                "\(error)", remedy: "write 10.0.0.7, fd00::7 or NETWORK/10.0.0.7; for what has such a name, KIND/NAME")
         }
-        if text.first == "[", text.last == "]" { text = text.dropFirst().dropLast() }
-        return IPAddress(String(text))
+    }
+
+    /// A colon, or digits with more than one dot between or around them.
+    private static func isMeantAsAddress(_ text: Substring) -> Bool {
+        let isNumeric = text.utf8.allSatisfy {
+            $0 == UInt8(ascii: ".") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+        }
+        return text.contains(":") || (isNumeric && text.utf8.count { $0 == UInt8(ascii: ".") } > 1)
     }
 }

@@ -14,8 +14,7 @@ extension ClusterReader {
         switch query {
         case .address(let address):
             let pools = try ruledPools()
-            let networks = Set(pools.map(\.pool.spec.network)).union([""])
-            let names = networks.sorted().compactMap { AllocationName(network: $0, address: address) }
+            let names = AllocationName.names(of: address, in: pools)
             let found = try names.compactMap { try allocation($0.objectName) }
             let vacancies =
                 found.isEmpty ? try vacancies(of: address, network: nil, pools: pools) : []
@@ -113,7 +112,7 @@ extension ClusterReader {
         let picture = ClusterPicture(
             ledger, pools: pools, pods: pods + (try podJSON.compactMap { try $0.map { try PodEntry($0) } }),
             nodes: zip(nodes, nodeJSON).map { ($0, $1.map(Self.nodeFact) ?? .absent) },
-            agents: (try? agents(namespace: systemNamespace)) ?? [:])
+            agents: (try? agents(systemNamespace: systemNamespace)) ?? AgentRoster())
         // Pods may have addresses beside those that were asked for: what is said of them is not asked for either.
         let holders = Self.explained(ledger.entries, picture, now: now(), wallClock: wallClock)
         let notes = ledger.unreadable.map { "allocation \($0.name) exists and cannot be understood: \($0.problem)" }

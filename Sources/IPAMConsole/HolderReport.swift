@@ -106,8 +106,8 @@ package struct Vacancy: Hashable, Sendable {
     package static func vacancies(
         of address: IPAddress, network: String?, pools: [PoolEntry], reservations: [ValidatedReservation] = []
     ) -> [Vacancy] {
-        let near = pools.sorted { $0.name < $1.name }.compactMap(\.valid).filter {
-            $0.subnet.contains(address) && (network == nil || network == $0.network)
+        let near = pools.sorted { $0.name < $1.name }.compactMap { entry in entry.valid.map { (entry, $0) } }.filter {
+            $0.1.subnet.contains(address) && (network == nil || network == $0.1.network)
         }
         guard !near.isEmpty else {
             return [
@@ -116,27 +116,29 @@ package struct Vacancy: Hashable, Sendable {
                     explanation: "is in the subnet of no pool")
             ]
         }
-        return near.map { pool in
+        return near.map { entry, pool in
             let isUsable = pool.usable.contains(address)
             let place = pool.network.isEmpty ? "" : " (network \(pool.network))"
             let what =
                 isUsable
                 ? pool.refusal.map { "is free in IPPool \(pool.name)\(place), which \($0)" }
                     ?? "is free in IPPool \(pool.name)\(place)"
-                : unusable(address, pool, place, reservations)
+                : unusable(address, entry, pool, place, reservations)
             return Vacancy(
                 address: address, network: pool.network, pool: pool.name, isUsable: isUsable, explanation: what)
         }
     }
 
     private static func unusable(
-        _ address: IPAddress, _ pool: ValidatedPool, _ place: String, _ reservations: [ValidatedReservation]
+        _ address: IPAddress, _ entry: PoolEntry, _ pool: ValidatedPool, _ place: String,
+        _ reservations: [ValidatedReservation]
     ) -> String {
         let ours = reservations.filter {
             $0.isAbout(pool: pool.name, network: pool.network) && $0.addresses(address.family).contains(address)
         }
         guard !ours.isEmpty, pool.configured.contains(address) else {
-            return "is never given: IPPool \(pool.name)\(place) \(pool.reasonForLacking(address))"
+            let exclusion = address == pool.gateway ? nil : entry.exclusion(of: address)
+            return "is never given: IPPool \(pool.name)\(place) \(exclusion ?? pool.reasonForLacking(address))"
         }
         let titles = ours.map(\.title).sorted().joined(separator: "; ")
         return "is reserved in IPPool \(pool.name)\(place) by \(titles)"

@@ -10,7 +10,7 @@ package struct ClusterPicture: Sendable {
     package var pools: [String: PoolEntry] = [:]
     package var pods: [PodKey: PodEntry] = [:]
     package var nodes: [String: NodeFact] = [:]
-    package var agents: [String: AgentSighting] = [:]
+    package var agents = AgentRoster()
     /// Nil where the server does not know the kind.
     package var claims: [PodKey: ClaimEntry]?
     /// Nil where the server does not know the kind.
@@ -20,7 +20,7 @@ package struct ClusterPicture: Sendable {
 
     package init(
         _ ledger: LedgerView, pools: [PoolEntry], pods: [PodEntry], nodes: [(name: String, fact: NodeFact)],
-        agents: [String: AgentSighting], claims: [ClaimEntry]? = nil, blocks: [BlockEntry]? = nil
+        agents: AgentRoster, claims: [ClaimEntry]? = nil, blocks: [BlockEntry]? = nil
     ) {
         replaceLedger(with: ledger)
         self.pools = Dictionary(pools.map { ($0.name, $0) }) { $1 }
@@ -35,7 +35,7 @@ package struct ClusterPicture: Sendable {
         let pod = record.pod.flatMap { pods[PodKey(namespace: $0.namespace, name: $0.name)] }
         return ReclaimFacts(
             pod: pod?.fact ?? .absent, node: nodes[record.node] ?? .absent,
-            agent: agents[record.node]?.fact(machineID: record.machineID, now: now) ?? .none)
+            agent: agents.fact(node: record.node, machineID: record.machineID, now: now))
     }
 
     mutating func replaceLedger(with ledger: LedgerView) {

@@ -8,9 +8,12 @@ extension ClusterReader {
     /// What `status` shows.
     ///
     /// - Parameters:
-    ///   - systemNamespace: Of the controller.
+    ///   - systemNamespace: Of the controller, which may be in another one.
     ///   - poolNames: Empty for all.
-    package func status(systemNamespace: String, poolNames: [String] = []) throws -> StatusReport {
+    ///   - wallClock: Seconds since 1970, for who leads.
+    package func status(
+        systemNamespace: String, poolNames: [String] = [], wallClock: Int64
+    ) throws -> StatusReport {
         var entries = try ruledPools()
         for name in poolNames where !entries.contains(where: { $0.name == name }) {
             throw ConsoleError.noPool(name, known: entries.map(\.name))
@@ -29,7 +32,7 @@ extension ClusterReader {
         return StatusReport(
             pools, blocks: isSliced ? try blocks() : [], claims: poolNames.isEmpty ? claimSection() : nil,
             fenced: poolNames.isEmpty ? fenced.count : fenced.count { names.contains($0) },
-            others: controllerProblems(namespace: systemNamespace)
+            others: controllerProblems(systemNamespace, wallClock)
                 + (poolNames.isEmpty ? try reservationProblems() : []))
     }
 
@@ -66,15 +69,9 @@ extension ClusterReader {
     }
 
     /// Who may not read Leases is told nothing of the controller.
-    private func controllerProblems(namespace: String) -> [String] {
-        do throws(APIError) {
-            let lease = try perform(.get(.leases, namespace: namespace, name: "berth-controller"))
-            let holder = lease["spec"]?["holderIdentity"]?.string ?? ""
-            return holder.isEmpty ? ["no replica of berth-controller leads: nothing is reclaimed or counted"] : []
-        } catch {
-            return error.isNotFound
-                ? ["berth-controller has never run in namespace \(namespace): nothing is reclaimed or counted"] : []
-        }
+    private func controllerProblems(_ systemNamespace: String, _ wallClock: Int64) -> [String] {
+        let sighting = try? controller(systemNamespace: systemNamespace, wallClock: wallClock)
+        return sighting?.problem.map { [$0] } ?? []
     }
 }
 

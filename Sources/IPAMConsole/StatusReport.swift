@@ -2,6 +2,7 @@ package import IPAMAPI
 import IPAMEngine
 import IPAddressing
 package import JSONText
+import KubernetesCore
 
 /// How full one pool is, by the word of the controller or by a count of its allocations.
 package struct PoolFigures: Hashable, Sendable {
@@ -208,12 +209,16 @@ package struct StatusReport: Hashable, Sendable, Report {
     /// The conditions that say something, by their reasons where they are bad.
     private static func conditions(_ pool: Pool) -> String {
         var texts: [String] = []
+        let isBeingDeleted = pool.entry.pool.metadata.isBeingDeleted
+        // The controller may not have written it yet.
+        if isBeingDeleted { texts.append("Deleting") }
         if case .failure = pool.entry.validated { texts.append("Invalid") }
         if pool.isExhausted { texts.append("Exhausted") }
         for condition in pool.entry.pool.status?.conditions ?? [] {
             switch (PoolCondition(rawValue: condition.type), condition.status) {
-            case (.ready, .true): if !pool.isExhausted { texts.append("Ready") }
-            case (.ready, .false): if condition.reason != "Invalid" { texts.append(condition.reason) }
+            case (.ready, .true): if !pool.isExhausted, !isBeingDeleted { texts.append("Ready") }
+            case (.ready, .false):
+                if condition.reason != "Invalid", !texts.contains(condition.reason) { texts.append(condition.reason) }
             case (.consistent, .false): texts.append("Inconsistent")
             default: break
             }

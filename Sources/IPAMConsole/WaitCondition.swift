@@ -1,8 +1,8 @@
 package import IPAMAPI
 import IPAMEngine
-import IPAddressing
+package import IPAddressing
 package import JSONText
-package import KubernetesCore
+import KubernetesCore
 
 /// What `wait` waits for.
 package enum WaitCondition: Hashable, Sendable, CustomStringConvertible {
@@ -103,28 +103,96 @@ package enum WaitCondition: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// What is waited for.
-package struct WaitTarget: Hashable, Sendable, CustomStringConvertible {
-    package var type: ResourceType
-    package var name: String
+package enum WaitTarget: Hashable, Sendable, CustomStringConvertible {
+    case pool(String)
+    case allocation(AllocationName)
+    /// In whichever network.
+    case address(IPAddress)
 
     /// An address, `NETWORK/ADDRESS`, the name of an allocation or, anything else, of a pool; `ippool/NAME` and
     /// `ipallocation/NAME` say which.
     package init(_ text: String) throws(ConsoleError) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-        if parts.count == 2, ["ippool", "ippools", "ipp", "ippool.ipam.berth.dev"].contains(parts[0]) {
-            (type, name) = (.ipPools, parts[1])
+        if parts.count == 2,
+            ["ippool", "ippools", "ipp", "ippool.ipam.berth.dev", "ippools.ipam.berth.dev"].contains(parts[0])
+        {
+            self = .pool(parts[1])
             return
         }
         switch try HolderQuery(text, namespace: "") {
-        case .address(let address): (type, name) = (.ipAllocations, address.objectName)
-        case .allocation(let allocation): (type, name) = (.ipAllocations, allocation.objectName)
-        case .name: (type, name) = (.ipPools, text)
+        case .address(let address): self = .address(address)
+        case .allocation(let allocation): self = .allocation(allocation)
+        case .name: self = .pool(text)
         case .pod, .node, .claim: throw ConsoleError("\"\(text)\" is neither a pool nor an address")
         }
     }
 
-    package var isPool: Bool { type == .ipPools }
+    package var isPool: Bool { if case .pool = self { true } else { false } }
+
+    /// Of the object; of an address in whichever network that in the default one.
+    package var name: String {
+        switch self {
+        case .pool(let name): name
+        case .allocation(let name): name.objectName
+        case .address(let address): address.objectName
+        }
+    }
+
     package var description: String { isPool ? "IPPool \(name)" : "allocation \(name)" }
+}
+
+extension WaitCondition {
+    /// Judges an address by what every network has of it. Gone it is when nobody has it in any.
+    ///
+    /// - Parameter found: The allocations that are there.
+    /// - Returns: With the one that the answer is about; nil where there is none.
+    /// - Throws: When several networks have it, and one of them is to be in a state.
+    package func judge(
+        _ address: IPAddress, _ found: [(name: AllocationName, json: JSON)]
+    ) throws(ConsoleError) -> (outcome: Outcome, of: AllocationName?) {
+        guard let first = found.first else { return (judge(nil), nil) }
+        let names = found.map(\.name.objectName)
+        if self == .gone {
+            let subject = names.joined(separator: ", ")
+            return (.notYet(names.count == 1 ? "\(subject) exists" : "\(subject) exist"), first.name)
+        }
+        guard found.count == 1 else {
+            throw ConsoleError(
+                "\(address) is in more than one network",
+                remedy: "name one: ipallocation/"
+                    + names.joined(separator: ", ipallocation/"))
+        }
+        return (judge(first.json), first.name)
+    }
+}
+
+extension ClusterReader {
+    /// What there is of a target now, and how it is: by reads of the single objects.
+    ///
+    /// - Returns: With the object that the answer is about, where that is more than the target says.
+    package func judge(
+        _ target: WaitTarget, _ condition: WaitCondition
+    ) throws -> (outcome: WaitCondition.Outcome, of: WaitTarget) {
+        switch target {
+        case .pool(let name): return (condition.judge(try read(.ipPools, name: name)), target)
+        case .allocation(let name):
+            return (condition.judge(try read(.ipAllocations, name: name.objectName)), target)
+        case .address(let address):
+            let names = AllocationName.names(of: address, in: try pools())
+            let objects = try read(names.map { .get(.ipAllocations, name: $0.objectName) }, what: "allocations")
+            let found = zip(names, objects).compactMap { name, json in json.map { (name: name, json: $0) } }
+            let (outcome, name) = try condition.judge(address, found)
+            return (outcome, condition == .gone ? target : name.map { .allocation($0) } ?? target)
+        }
+    }
+}
+
+extension AllocationName {
+    /// Those that an address has in the networks of pools, and in the default one, which comes first.
+    static func names(of address: IPAddress, in pools: [PoolEntry]) -> [AllocationName] {
+        let networks = Set(pools.map(\.pool.spec.network)).union([""])
+        return networks.sorted().compactMap { AllocationName(network: $0, address: address) }
+    }
 }
 
 /// What `wait` shows.

@@ -36,6 +36,7 @@ package enum PoolEdit {
             let pool = try decoded(new)
             if let problem = change(ofFixedFieldsFrom: old, to: pool) { return .refused(problem) }
             let valid = try ValidatedPool(pool)
+            if let problem = selectorProblem(from: old, to: valid) { return .refused(problem.description) }
             if let old, let problem = reslicing(of: old, to: valid, blocks, index) { return .refused(problem) }
             if let old, let problem = drop(from: old, to: valid, index) { return .refused(problem) }
             return .allowed(warnings: warnings(valid, otherPools) + valid.selectors.warnings(nodes: nodes))
@@ -81,6 +82,14 @@ package enum PoolEdit {
         return nil
     }
 
+    /// Labels that can never be. Those that are there already stand in the way of no other edit.
+    private static func selectorProblem(from old: JSON?, to new: ValidatedPool) -> PoolProblem? {
+        let problems = new.selectors.labelProblems
+        guard !problems.isEmpty else { return nil }
+        let known = old.flatMap(validated)?.selectors.labelProblems ?? []
+        return problems.first { !known.contains($0) }
+    }
+
     /// Blocks of another size would overlap those that nodes have, and addresses that are in use be in the blocks of others.
     private static func reslicing(
         of old: JSON, to new: ValidatedPool, _ blocks: [ValidatedBlock], _ index: LedgerIndex
@@ -112,11 +121,22 @@ package enum PoolEdit {
         func isIn(_ pool: ValidatedPool, _ record: AllocationRecord) -> Bool {
             record.network == pool.network && pool.configured.contains(record.address)
         }
-        let dropped = index.records(ofPool: new.name).filter { record in
+        var dropped = index.records(ofPool: new.name).filter { record in
             record.isInUse && !isIn(new, record) && (former.map { isIn($0, record) } ?? true)
         }
-        guard !dropped.isEmpty else { return nil }
-        return "spec: the pool would lose \(addresses(dropped.count)) in use: \(holders(dropped))"
+        var problems: [String] = []
+        if let gateway = dropped.firstIndex(where: { $0.network == new.network && $0.address == new.gateway }) {
+            let record = dropped.remove(at: gateway)
+            problems.append(
+                "spec.gateway: \(record.address) is in use (\(record.holder)): choose an address that is free"
+                    + " (kubectl berth free \(new.name)), or \(record.wayOut)")
+        }
+        if !dropped.isEmpty {
+            problems.append(
+                "spec: the pool would lose \(addresses(dropped.count)) in use: \(holders(dropped)); drain them first"
+                    + " (spec.draining, or end these pods), or reserve them with an IPReservation")
+        }
+        return problems.isEmpty ? nil : problems.joined(separator: "; ")
     }
 
     private static func deletion(of old: JSON, _ index: LedgerIndex) -> Decision {
@@ -160,7 +180,12 @@ extension AllocationRecord {
     var isInUse: Bool { self.state != .cooling }
 
     /// `10.0.0.1 (shop/web-0 on n1)`
-    var holderText: String {
+    var holderText: String { "\(self.address) (\(holder))" }
+
+    /// `shop/web-0 on n1`
+    fileprivate var holder: String {
+        // The pod and the node are those of its last holder.
+        if self.state == .held, let claim = self.claim { return "kept for claim \(claim.namespace)/\(claim.name)" }
         let holder: String =
             if let pod = self.pod {
                 "\(pod.namespace)/\(pod.name)"
@@ -171,6 +196,13 @@ extension AllocationRecord {
             } else {
                 "a container"
             }
-        return "\(self.address) (\(holder)\(self.node.isEmpty ? "" : " on \(self.node)"))"
+        return "\(holder)\(self.node.isEmpty ? "" : " on \(self.node)")"
+    }
+
+    /// What somebody can do who wants the address for something else.
+    fileprivate var wayOut: String {
+        if self.state == .held, self.isClaimed { return "delete the claim" }
+        if self.origin == .manual { return "delete its entry (kubectl delete ipallocation \(name))" }
+        return self.pod == nil ? "end the container" : "end the pod"
     }
 }

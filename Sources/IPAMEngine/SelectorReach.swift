@@ -85,8 +85,8 @@ extension PoolSelectors {
         _ selector: LabelSelector?, _ all: [[String: String]], _ field: String, _ kind: String
     ) -> [String] {
         guard let selector, !all.contains(where: { selector.matches($0) }) else { return [] }
-        let count = all.count == 1 ? "the only \(kind)" : "none of \(all.count) \(kind)s"
-        return ["\(field): \(count) has such labels at present\(hint(selector, all, kind))"]
+        let subject = all.count == 1 ? "the only \(kind) does not have" : "none of \(all.count) \(kind)s has"
+        return ["\(field): \(subject) such labels at present\(hint(selector, all, kind))"]
     }
 
     /// The first requirement that none meets at all, which may be misspelt.

@@ -35,7 +35,13 @@ struct Check: ParsableCommand {
         let session = try options.session()
         var run = CheckRun(
             session.reader, systemNamespace: options.systemNamespace, gracePeriod: gracePeriod.duration)
-        if let moment = try run.firstLook(pools: pools) {
+        let moment = try run.firstLook(pools: pools)
+        if let refusal = run.refusal {
+            session.progress.clear()
+            if fix { throw refusal }
+            Terminal.complain("warning: --fix would be \(refusal)")
+        }
+        if let moment {
             session.wait(until: moment, "something seems wrong; looking again")
         }
         var report = CheckReport(findings: try run.secondLook(), counts: run.counts)

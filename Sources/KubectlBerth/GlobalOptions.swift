@@ -31,7 +31,8 @@ struct GlobalOptions: ParsableArguments {
     @Option(name: .shortAndLong, help: "The namespace of pods that are named without one; else the context's.")
     var namespace: String?
 
-    @Option(help: "Where berth-controller and the node agents are.")
+    @Option(
+        help: "Where berth-controller is, and where node agents are looked for when that may not be in all namespaces.")
     var systemNamespace = "berth-system"
 
     @Option(name: .shortAndLong, help: "table, wide, json, yaml or name.")
@@ -62,14 +63,37 @@ struct Session {
 
     init(_ options: GlobalOptions) throws {
         self.options = options
-        let chain = try KubeconfigChain(
-            option: options.kubeconfig, environment: Terminal.environment, exists: { access($0, F_OK) == 0 })
+        let chain = try Self.chain(options.kubeconfig)
         let selection = try chain.load(context: options.context, runner: .process)
         var configuration = selection.configuration
         configuration.userAgent = "kubectl-berth/\(ProductVersion.text)"
         client = Client(try Connection(configuration))
         namespace = options.namespace ?? selection.namespace ?? "default"
         style = Terminal.style(color: options.color.value)
+    }
+
+    /// Which files make up the kubeconfig. Each of them can be read.
+    private static func chain(_ option: String?) throws(ConsoleError) -> KubeconfigChain {
+        let remedy = "set KUBECONFIG or --kubeconfig"
+        let chain: KubeconfigChain
+        do throws(ConfigurationError) {
+            chain = try KubeconfigChain(
+                option: option, environment: Terminal.environment, exists: { access($0, F_OK) == 0 })
+        } catch {
+            // One of the messages says it itself.
+            throw ConsoleError(error.message, remedy: error.message.contains("--kubeconfig") ? "" : remedy)
+        }
+        let files: [String] =
+            switch chain.source {
+            case .file(let path): [path]
+            case .list(let paths): paths
+            case .inCluster: []
+            }
+        for file in files where access(file, R_OK) != 0 {
+            let code = errno
+            throw ConsoleError("\(file): cannot be read: \(String(cString: strerror(code)))", remedy: remedy)
+        }
+        return chain
     }
 
     var reader: ClusterReader {

@@ -13,7 +13,8 @@ struct Status: ParsableCommand {
     func run() throws {
         let session = try options.session()
         session.show(
-            try session.reader.status(systemNamespace: options.systemNamespace, poolNames: pools))
+            try session.reader.status(
+                systemNamespace: options.systemNamespace, poolNames: pools, wallClock: session.wallClock))
     }
 }
 

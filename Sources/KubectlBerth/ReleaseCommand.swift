@@ -10,8 +10,10 @@ struct Release: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Takes an address from its holder, after a confirmation.",
         discussion: """
-            Refuses what somebody may use without --force: the address of a pod that is there, or of a node that does \
-            not report or whose agent decides. The write is conditional on what was shown.
+            Refuses without --force what somebody may use: the address of a pod that is there, of a node that does not \
+            report or whose agent decides, and of a pod that is gone, for its sandbox may still run: berth-controller and \
+            `check --fix` free that after a grace period. Refuses what is kept for an IPClaim with --force, too: it is \
+            free when the claim is deleted. The write is conditional on what was shown.
             """)
 
     @Argument(help: "An address, NETWORK/ADDRESS, or the name of an allocation.")
@@ -48,11 +50,13 @@ struct Release: ParsableCommand {
         let why: String
         switch decision {
         case .allowed(let reason): why = reason
-        case .needsForce(let reason):
+        case .needsForce(let reason, let remedy):
             guard force else {
-                throw ConsoleError("refused to release \(name.objectName): \(reason)", remedy: "--force overrides")
+                throw ConsoleError("refused to release \(name.objectName): \(reason)", remedy: remedy)
             }
             why = "forced, although \(reason)"
+        case .refused(let reason, let remedy):
+            throw ConsoleError("refused to release \(name.objectName): \(reason)", remedy: remedy)
         }
         Terminal.complain("\(name.objectName), \(entry.record.state.rawValue), of \(entry.holderText): \(why)")
         if !yes, try !Terminal.confirms("Release it?") { throw ExitCode.no }

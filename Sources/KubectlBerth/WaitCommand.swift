@@ -11,8 +11,9 @@ struct Wait: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Waits for a pool or an allocation to be as it should.",
         discussion: """
-            For a pool: free=N, condition=Ready, condition=Exhausted=False, gone. For an address: state=Bound, gone. Exit \
-            status 1 when it was not so in time.
+            For a pool: free=N, condition=Ready, condition=Exhausted=False, gone. For an address: state=Bound, gone. An \
+            address without a network is looked up in every one: it is gone when nobody has it in any, and for its state \
+            one network must have it. Exit status 1 when it was not so in time.
             """)
 
     @Argument(
@@ -37,8 +38,11 @@ struct Wait: ParsableCommand {
         let deadline = Moment.now() + timeout.duration
         let reader = session.reader
         while true {
-            let json = try reader.read(target.type, name: target.name)
-            guard case .notYet(let state) = condition.judge(json) else { break }
+            let (outcome, found) = try reader.judge(target, condition)
+            guard case .notYet(let state) = outcome else {
+                session.show(WaitReport(found, condition))
+                return
+            }
             let now = Moment.now()
             guard now < deadline else {
                 session.progress.clear()
@@ -50,6 +54,5 @@ struct Wait: ParsableCommand {
             session.progress.show("waiting for \(target.description) to be \(condition): \(state)")
             min(deadline, now + .milliseconds(500)).sleep()
         }
-        session.show(WaitReport(target, condition))
     }
 }

@@ -39,7 +39,7 @@ import Testing
     @Test(arguments: [
         "application-range", "blocks", "claims", "default-pools", "draining", "dual-stack", "families", "ipam-claim",
         "isolated-networks", "pod-choice", "quota", "racks", "reservation", "secondary-interfaces", "statefulset",
-        "stickiness", "virtual-machine",
+        "stickiness", "virtual-machine", "vlans",
     ])
     func `every sample makes sense`(name: String) throws {
         for document in try ConfigFile.documents("samples/\(name).yaml") {

@@ -1,6 +1,7 @@
 import IPAMAPI
 import IPAddressing
 import JSONText
+import KubernetesClient
 import KubernetesCore
 import TestSupport
 import Testing
@@ -110,6 +111,43 @@ struct ClaimCommandTests {
             let nobody = try await rig.kubectlBerth(["who", "claim/no-such", "-n", "default"])
             #expect(nobody.ending == .exited(1))
             #expect(nobody.outputText == "there is no IPClaim default/no-such\n")
+        }
+    }
+
+    @Test func `release refuses what a claim keeps, also by force, and frees what one kept that is gone`() async throws
+    {
+        try await ConsoleRig.run { rig in
+            let (kept, asked) = (rig.subnets.address4(7), rig.subnets.address4(8))
+            let claim = try await rig.makeClaim("vip", ["addresses": [.string(asked)]])
+            try await keep(7, for: claim, rig)
+            try await keep(8, for: claim, rig)
+            let deletion = "kubectl delete ipclaim -n default \(claim.name)"
+            for arguments in [["--yes"], ["--yes", "--force"]] {
+                let refused = try await rig.kubectlBerth(["release", kept] + arguments)
+                #expect(refused.ending == .exited(2))
+                #expect(
+                    refused.errorText == """
+                        error: refused to release \(kept): it is kept for claim default/\(claim.name)
+                          → \(deletion)
+
+                        """)
+            }
+            let wish = try await rig.kubectlBerth(["release", asked, "--yes", "--force"])
+            #expect(wish.ending == .exited(2))
+            #expect(wish.errorText.contains(", which asks for it (spec.addresses)\n"), "\(wish)")
+            #expect(
+                wish.errorText.hasSuffix(
+                    "→ \(deletion), and take it out of spec.addresses of the claim if you make that anew\n"),
+                "\(wish)")
+            #expect(try await rig.read(kept).spec.state == .held)
+
+            _ = try await rig.controlPlane.withAdmin {
+                try $0.delete(
+                    .ipClaims, namespace: claim.namespace, name: claim.name, preconditions: nil, deadline: .soon)
+            }
+            let released = try await rig.kubectlBerth(["release", kept, "--yes"])
+            #expect(released.outputText == "released \(kept): it is free\n", "\(released)")
+            #expect(try await !rig.exists(kept))
         }
     }
 

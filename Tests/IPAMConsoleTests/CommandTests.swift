@@ -123,6 +123,39 @@ struct CommandTests {
         }
     }
 
+    @Test func `wait sees who has an address in another network`() async throws {
+        try await ConsoleRig.run(["network": "red"]) { rig in
+            let address = rig.subnets.address4(7)
+            let name = try await rig.enter(7, node: "n", pod: nil, origin: .container, network: "red")
+            let vain = try await rig.kubectlBerth(["wait", address, "--for=gone", "--timeout=0s"])
+            #expect(vain.ending == .exited(1))
+            #expect(vain.errorText == "allocation \(address) is not gone after 0s: \(name) exists\n")
+            let elsewhere = try await rig.kubectlBerth(["wait", "ipallocation/\(address)", "--for=gone"])
+            #expect(elsewhere.succeeded, "\(elsewhere)")
+            let bound = try await rig.kubectlBerth(["wait", address, "--for=state=Bound", "--timeout=20s"])
+            #expect(bound.outputText == "allocation \(name): state=Bound\n", "\(bound)")
+
+            let other = rig.subnets.name("other")
+            try await rig.makePool(other)
+            let second = try await rig.enter(7, pool: other, node: "n", pod: nil, origin: .container)
+            let unclear = try await rig.kubectlBerth(["wait", address, "--for=state=Bound"])
+            #expect(unclear.ending == .exited(2))
+            #expect(
+                unclear.errorText == """
+                    error: \(address) is in more than one network
+                      → name one: ipallocation/\(second), ipallocation/\(name)
+
+                    """)
+            for name in [name, second] {
+                try await rig.controlPlane.withAdmin {
+                    _ = try $0.delete(.ipAllocations, name: name, preconditions: nil, deadline: .soon)
+                }
+            }
+            let gone = try await rig.kubectlBerth(["wait", address, "--for=gone", "--timeout=20s"])
+            #expect(gone.outputText == "allocation \(address): gone\n", "\(gone)")
+        }
+    }
+
     // MARK: who
 
     @Test func `who finds the holder by address, pod and node`() async throws {
@@ -291,7 +324,70 @@ struct CommandTests {
         }
     }
 
+    @Test func `release needs force for a pod that ended a moment ago`() async throws {
+        try await ConsoleRig.run { rig in
+            let node = try await rig.makeNode()
+            let pod = try await rig.makePod("web", on: node)
+            let name = try await rig.enter(7, node: node, pod: pod)
+            try await rig.controlPlane.delete(pod)
+            let refused = try await rig.kubectlBerth(["release", name, "--yes"])
+            #expect(refused.ending == .exited(2))
+            #expect(
+                refused.errorText == """
+                    error: refused to release \(name): the pod is deleted, for all that is known since a moment ago, and \
+                    its sandbox may still run: berth-controller frees it after its grace period
+                      → wait for that, or run `kubectl berth check --fix`, which looks twice; --force overrides
+
+                    """)
+            #expect(try await rig.read(name).spec.state == .bound)
+            let forced = try await rig.kubectlBerth(["release", name, "--yes", "--force"])
+            #expect(forced.outputText == "released \(name): it is free\n", "\(forced)")
+        }
+    }
+
     // MARK: version, errors
+
+    @Test func `version of a server that cannot be reached is that of the client, and an error`() async throws {
+        try await ConsoleRig.run { rig in
+            try await Files.withTemporaryFolder { folder in
+                try await withFaultProxy { proxy in
+                    let config = try await rig.kubeconfig(of: "berth-viewer", in: folder, through: proxy)
+                    // Nobody listens on its port any more.
+                    await proxy.suspend()
+                    let outcome = try await rig.kubectlBerth(["version"], environment: ["KUBECONFIG": config])
+                    #expect(outcome.ending == .exited(2))
+                    #expect(
+                        outcome.outputText.split(separator: "\n").dropFirst().map { $0.prefix(13) } == [
+                            "kubectl-berth"
+                        ], "\(outcome)")
+                    #expect(outcome.errorText.hasPrefix("error: "), "\(outcome)")
+                    #expect(
+                        outcome.errorText.hasSuffix(
+                            "\n  → see whether the server answers: kubectl get --raw /readyz\n"), "\(outcome)")
+                    try await proxy.resume()
+                    #expect(proxy.log.isEmpty)
+                    proxy.when(.any, .always, .dropBeforeForward())
+                    let cut = try await rig.kubectlBerth(["version"], environment: ["KUBECONFIG": config])
+                    #expect(cut.ending == .exited(2))
+                    #expect(proxy.log.map(\.request.path) == ["/version"])
+                }
+            }
+        }
+    }
+
+    @Test func `version without permission says what helps`() async throws {
+        try await ConsoleRig.run { rig in
+            try await Files.withTemporaryFolder { folder in
+                // It reads the ledger, and nothing that has a version.
+                let config = try await rig.kubeconfig(of: "berth-aggregate-to-view", in: folder)
+                let outcome = try await rig.kubectlBerth(["version"], environment: ["KUBECONFIG": config])
+                #expect(outcome.ending == .exited(2))
+                #expect(outcome.outputText.contains("\nserver"), "\(outcome)")
+                #expect(
+                    outcome.errorText.hasSuffix("\n  → bind the ClusterRole berth-viewer to this user\n"), "\(outcome)")
+            }
+        }
+    }
 
     @Test func `version shows each node's agent`() async throws {
         try await ConsoleRig.run { rig in
@@ -317,9 +413,28 @@ struct CommandTests {
             #expect(usage.ending == .exited(2))
             #expect(usage.errorText.contains("Unknown option '--frobnicate'"))
             let none = try await rig.kubectlBerth(["status"], environment: ["KUBECONFIG": "/none", "HOME": "/none"])
-            #expect(none.errorText == "error: none of the files that KUBECONFIG names exists: /none\n")
+            #expect(
+                none.errorText == """
+                    error: none of the files that KUBECONFIG names exists: /none
+                      → set KUBECONFIG or --kubeconfig
+
+                    """)
+            let missing = try await rig.kubectlBerth(["status", "--kubeconfig", "/none"])
+            #expect(missing.ending == .exited(2))
+            #expect(
+                missing.errorText == """
+                    error: /none: cannot be read: No such file or directory
+                      → set KUBECONFIG or --kubeconfig
+
+                    """)
             let subject = try await rig.kubectlBerth(["who", "a/b/c"])
             #expect(subject.errorText.contains("→ write 10.0.0.7"))
+            let address = try await rig.kubectlBerth(["who", "10.19.120.300"])
+            #expect(address.ending == .exited(2))
+            #expect(
+                address.errorText.hasPrefix(
+                    "error: \"10.19.120.300\" is not an IP address: octet \"300\" is above 255\n  → write 10.0.0.7"),
+                "\(address)")
         }
     }
 

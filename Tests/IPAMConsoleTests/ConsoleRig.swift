@@ -1,4 +1,5 @@
 import IPAMAPI
+import IPAMConsole
 import IPAddressing
 import JSONText
 import KubernetesClient
@@ -21,7 +22,7 @@ final class ConsoleRig: Sendable {
         var reservations: [String] = []
         var nodes: [String] = []
         var pods: [TestPod] = []
-        var leases: [String] = []
+        var leases: [PodKey] = []
         var claims: [String] = []
         var blocks: [String] = []
     }
@@ -151,20 +152,23 @@ final class ConsoleRig: Sendable {
     }
 
     /// The Lease of a node agent.
-    func makeAgent(_ node: String, version: String? = nil) async throws {
-        made.withLock { $0.leases.append(node) }
+    func makeAgent(_ node: String, version: String? = nil, namespace: String = "berth-system") async throws {
         var object: JSON = [
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": [
-                "name": .string(node), "namespace": "berth-system",
+                "name": .string(node), "namespace": .string(namespace),
                 "labels": ["app.kubernetes.io/name": "berth", "app.kubernetes.io/component": "node-agent"],
             ],
             "spec": ["holderIdentity": .string(node), "leaseDurationSeconds": 40],
         ]
         if let version { object["metadata"]?["annotations"] = ["ipam.berth.dev/version": .string(version)] }
-        let lease = object
+        try await makeLease(node, namespace: namespace, object)
+    }
+
+    func makeLease(_ name: String, namespace: String, _ object: JSON) async throws {
+        made.withLock { $0.leases.append(PodKey(namespace: namespace, name: name)) }
         _ = try await controlPlane.withAdmin {
-            try $0.create(.leases, namespace: "berth-system", name: node, object: lease, deadline: .soon)
+            try $0.create(.leases, namespace: namespace, name: name, object: object, deadline: .soon)
         }
     }
 
@@ -253,9 +257,9 @@ final class ConsoleRig: Sendable {
                 _ = try? client.delete(.ipBlocks, name: name, preconditions: nil, deadline: .soon)
             }
             for name in made.nodes { _ = try? client.delete(.nodes, name: name, preconditions: nil, deadline: .soon) }
-            for name in made.leases {
+            for lease in made.leases {
                 _ = try? client.delete(
-                    .leases, namespace: "berth-system", name: name, preconditions: nil, deadline: .soon)
+                    .leases, namespace: lease.namespace, name: lease.name, preconditions: nil, deadline: .soon)
             }
         }
         try await controlPlane.removePools(made.pools)

@@ -77,6 +77,21 @@ import Testing
                 """)
     }
 
+    @Test func `A pool that is being deleted says so first`() throws {
+        let (ready, deleting) = (condition(.ready, .true), condition(.ready, .false, "Deleting", "it is being deleted"))
+        func shown(_ status: IPPool.Status?, _ subnet: String = "10.0.0.0/30") -> String? {
+            let entry = pool("blue", IPPool.Spec(subnet: subnet), status: status, deleted: true)
+            let figures = entry.valid.flatMap { PoolFigures(statusOf: $0) }
+            let lines = StatusReport([.init(entry, figures)]).text(Style(), isWide: false).split(separator: "\n")
+            return lines[1].split(separator: " ").last.map(String.init)
+        }
+        #expect(shown(status(1, 1, conditions: [ready])) == "Deleting")
+        #expect(shown(status(2, 0, conditions: [ready, condition(.exhausted, .true)])) == "Deleting,Exhausted")
+        #expect(shown(status(2, 0, conditions: [deleting, condition(.exhausted, .true)])) == "Deleting,Exhausted")
+        #expect(shown(nil) == "Deleting")
+        #expect(shown(nil, "10.0.0.0/33") == "Deleting,Invalid")
+    }
+
     @Test func `status for programs says where its figures are from`() throws {
         let json = statusReport().json
         let pools = try #require(json["pools"]?.array)
@@ -258,6 +273,37 @@ import Testing
         #expect(report.text(Style(), isWide: false) == "10.9.0.1 is in the subnet of no pool\n")
     }
 
+    @Test(arguments: [
+        ("10.0.0.0", "has it as its network address"), ("10.0.0.255", "has it as its broadcast address"),
+        ("10.0.0.1", "has it as its gateway"), ("10.0.0.9", "leaves it out (spec.exclude[1]: 10.0.0.8/29)"),
+        ("10.0.0.2", "has it outside of spec.ranges"),
+    ])
+    func `An address that is never given is so for one reason`(_ address: String, _ reason: String) throws {
+        let spec = IPPool.Spec(
+            subnet: "10.0.0.0/24", ranges: ["10.0.0.4-10.0.0.100"], exclude: ["10.0.0.5", "10.0.0.8/29"],
+            gateway: "10.0.0.1")
+        #expect(try explanations(of: address, spec) == ["is never given: IPPool blue \(reason)"])
+    }
+
+    @Test(arguments: [
+        ("fd00::/64", "fd00::", "has it as its subnet-router anycast address"),
+        ("0.0.0.0/1", "0.0.0.7", "gives no address of \"this host\" (0.0.0.0/8)"),
+        ("0.0.0.0/1", "127.0.0.1", "gives no loopback address"),
+        ("128.0.0.0/1", "224.0.0.1", "gives no multicast address"),
+        ("::/1", "::1", "gives no loopback address"),
+        ("::/1", "::ffff:10.0.0.7", "gives no IPv4-mapped address"),
+        ("8000::/1", "ff02::1", "gives no multicast address"),
+    ])
+    func `What no host may have is named`(_ subnet: String, _ address: String, _ reason: String) throws {
+        #expect(
+            try explanations(of: address, IPPool.Spec(subnet: subnet)) == ["is never given: IPPool blue \(reason)"])
+    }
+
+    private func explanations(of address: String, _ spec: IPPool.Spec) throws -> [String] {
+        Vacancy.vacancies(of: try IPAddress(parsing: address), network: nil, pools: [pool("blue", spec)])
+            .map(\.explanation)
+    }
+
     // MARK: free
 
     @Test func `free shows ranges, up to a limit`() throws {
@@ -284,6 +330,51 @@ import Testing
                 but none is given: the pool is disabled (spec.disabled)
 
                 """)
+    }
+
+    // MARK: version
+
+    @Test func `Who leads is told by the Lease, also of a controller that was stopped or killed`() {
+        func lease(_ holder: String, renewed: String = "2026-01-02T03:04:00.000042Z") -> JSON {
+            [
+                "spec": [
+                    "holderIdentity": .string(holder), "leaseDurationSeconds": 15, "renewTime": .string(renewed),
+                ]
+            ]
+        }
+        func text(_ lease: JSON?) -> String { Leadership(lease, wallClock: wallClock).text }
+        #expect(text(lease("a_1")) == "a_1 leads")
+        // Clocks differ.
+        #expect(text(lease("a_1", renewed: "2026-01-02T03:02:50Z")) == "a_1 leads")
+        #expect(text(lease("a_1", renewed: "2026-01-02T03:02:49Z")) == "no replica leads, last was a_1")
+        #expect(text(lease("a_1", renewed: "2026-01-02T04:00:00Z")) == "a_1 leads")
+        #expect(text(lease("a_1", renewed: "")) == "a_1 leads")
+        #expect(text(lease("")) == "no replica leads")
+        #expect(text([:]) == "no replica leads")
+        #expect(text(nil) == "no replica leads")
+        #expect(Leadership(nil, wallClock: wallClock) == .never)
+        #expect(Leadership(lease(""), wallClock: wallClock) == .nobody(last: nil))
+    }
+
+    @Test func `status names a controller that does not lead, wherever it is`() {
+        let effect = ": nothing is reclaimed or counted"
+        func problem(_ leadership: Leadership, _ namespace: String? = "n") -> String? {
+            ControllerSighting(leadership, namespace: namespace).problem
+        }
+        #expect(problem(.of("a_1")) == nil)
+        #expect(problem(.nobody(last: nil)) == "no replica of berth-controller leads" + effect)
+        #expect(problem(.nobody(last: "a_1")) == "no replica of berth-controller leads, last was a_1" + effect)
+        #expect(problem(.never) == "berth-controller has never run in namespace n" + effect)
+        #expect(problem(.never, nil) == "berth-controller has never run" + effect)
+    }
+
+    @Test func `The remedy for a server without the custom resources holds for old servers, too`() {
+        let request = APIRequest.get(.ipPools, name: "blue")
+        let error = APIError.notKubernetes(httpStatus: 404, excerpt: "404 page not found", request.subject)
+        #expect(
+            ConsoleError(error).remedy
+                == "install Berth's custom resources: kubectl apply -k config/crd (with --validate=false before"
+                + " Kubernetes 1.31), or the Helm chart")
     }
 
     // MARK: wait

@@ -80,7 +80,7 @@ func valid(_ entry: PoolEntry) throws -> ValidatedPool { try entry.validated.get
 /// A cluster with the node `n1`, which is ready, and the pool `blue`, 10.0.0.0/24.
 func picture(
     _ entries: [LedgerEntry] = [], unreadable: [UnreadableAllocation] = [], pods: [PodEntry] = [],
-    pools: [PoolEntry] = [pool()], nodes: [String: NodeFact] = ["n1": .ready], agents: [String: AgentSighting] = [:],
+    pools: [PoolEntry] = [pool()], nodes: [String: NodeFact] = ["n1": .ready], agents: AgentRoster = AgentRoster(),
     claims: [ClaimEntry]? = nil, blocks: [BlockEntry]? = nil
 ) -> ClusterPicture {
     var ledger = LedgerView()

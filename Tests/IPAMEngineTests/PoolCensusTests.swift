@@ -93,6 +93,9 @@ import Testing
         #expect(left.message.hasPrefix("1 holder is left: 10.0.0.1 ("))
         let many = try drained(try (1...40).map { try record("10.0.0.\($0)") })
         #expect(many.message.hasPrefix("40 holders are left: ") && many.message.hasSuffix(" and 8 more"))
+        let claim = ClaimReference(namespace: "default", name: "database", uid: "claim-uid")
+        let kept = try drained([try record("10.0.0.3", state: .held).with { $0.claim = claim }])
+        #expect(kept.message == "1 holder is left: 10.0.0.3 (kept for claim default/database)")
         let none = try drained([try record("10.0.0.2", state: .cooling)])
         #expect(none.status == .true && none.reason == "Empty")
         let ready = status(draining).conditions.first { $0.type == "Ready" }

@@ -8,6 +8,8 @@ import Testing
 
 @Suite struct PoolEditTests {
     private static let plain = #"{"subnet": "10.0.0.0/24"}"#
+    private static let remedy =
+        "; drain them first (spec.draining, or end these pods), or reserve them with an IPReservation"
 
     private func decide(
         _ old: String?, _ new: String?, others: [ValidatedPool] = [], records: [AllocationRecord] = []
@@ -84,6 +86,24 @@ import Testing
         #expect(edit == .allowed())
     }
 
+    @Test func `selectors by labels that can never be are refused, and those that are there hinder nothing`() throws {
+        let good = #"{"subnet": "10.0.0.0/24", "podSelector": {"matchLabels": {"app.kubernetes.io/name": "web"}}}"#
+        let bad = #"{"subnet": "10.0.0.0/24", "podSelector": {"matchLabels": {"a b": "c"}}}"#
+        let refused = PoolEdit.Decision.refused("spec.podSelector.matchLabels: \"a b\" is not a label key")
+        #expect(try decide(nil, good) == .allowed())
+        #expect(try decide(nil, bad) == refused)
+        #expect(try decide(Self.plain, bad) == refused)
+        #expect(try decide(#"{"subnet": 7}"#, bad) == refused)
+        // It is in force, as far as it can be.
+        let draining = bad.replacing("{\"subnet\"", with: "{\"draining\": true, \"subnet\"")
+        #expect(try decide(bad, draining) == .allowed())
+        #expect(try decide(bad, Self.plain) == .allowed())
+        let another = #"{"subnet": "10.0.0.0/24", "podSelector": {"matchLabels": {"a b": "c", "d": "-"}}}"#
+        #expect(
+            try decide(bad, another)
+                == .refused("spec.podSelector.matchLabels: \"-\" is not a label value (of \"d\")"))
+    }
+
     // MARK: Addresses in use
 
     @Test func `an edit that drops addresses in use is refused and names their holders`() throws {
@@ -96,7 +116,7 @@ import Testing
         ]
         #expect(
             try decide(Self.plain, edit, records: one)
-                == .refused("spec: the pool would lose 1 address in use: 10.0.0.7 (shop/web-0 on n1)"))
+                == .refused("spec: the pool would lose 1 address in use: 10.0.0.7 (shop/web-0 on n1)\(Self.remedy)"))
         let more = [
             try record("10.0.0.1", state: .held, node: "", pod: nil),
             try record("10.0.0.2", origin: .manual, node: "", pod: nil),
@@ -108,26 +128,64 @@ import Testing
                 == .refused(
                     "spec: the pool would lose 7 addresses in use: 10.0.0.1 (kept for a claim), 10.0.0.2 (entered by"
                         + " hand), 10.0.0.3 (a container on n1), 10.0.0.4 (shop/web-0 on n1), 10.0.0.6 (shop/web-0 on"
-                        + " n1) and 2 more"))
+                        + " n1) and 2 more\(Self.remedy)"))
     }
 
     @Test(arguments: [
-        #"{"subnet": "10.0.0.0/24", "gateway": "10.0.0.7"}"#, #"{"subnet": "10.0.0.0/24", "exclude": ["10.0.0.6/31"]}"#,
+        #"{"subnet": "10.0.0.0/24", "exclude": ["10.0.0.6/31"]}"#,
         #"{"subnet": "10.0.0.0/24", "ranges": ["10.0.0.9"]}"#,
     ])
-    func `an address in use can become neither the gateway nor excluded nor outside of the ranges`(edit: String) throws
-    {
+    func `an address in use can become neither excluded nor outside of the ranges`(edit: String) throws {
         let used = [try record("10.0.0.7")]
         #expect(
             try decide(Self.plain, edit, records: used)
-                == .refused("spec: the pool would lose 1 address in use: 10.0.0.7 (shop/web-0 on n1)"))
+                == .refused("spec: the pool would lose 1 address in use: 10.0.0.7 (shop/web-0 on n1)\(Self.remedy)"))
         #expect(try decide(Self.plain, edit) == .allowed())
+    }
+
+    @Test func `an address in use can not become the gateway, and the message says whose it is`() throws {
+        let edit = #"{"subnet": "10.0.0.0/24", "gateway": "10.0.0.7"}"#
+        func refusal(_ holder: String, _ wayOut: String) -> PoolEdit.Decision {
+            .refused(
+                "spec.gateway: 10.0.0.7 is in use (\(holder)): choose an address that is free (kubectl berth free blue),"
+                    + " or \(wayOut)")
+        }
+        func decided(_ used: AllocationRecord) throws -> PoolEdit.Decision {
+            try decide(Self.plain, edit, records: [used])
+        }
+        #expect(try decided(try record("10.0.0.7")) == refusal("shop/web-0 on n1", "end the pod"))
+        #expect(
+            try decided(try record("10.0.0.7", origin: .container, pod: nil))
+                == refusal("a container on n1", "end the container"))
+        #expect(
+            try decided(try record("10.0.0.7", origin: .manual, node: "", pod: nil))
+                == refusal("entered by hand", "delete its entry (kubectl delete ipallocation 10.0.0.7)"))
+        let claim = ClaimReference(namespace: "default", name: "database", uid: "claim-uid")
+        #expect(
+            try decided(try record("10.0.0.7", state: .held).with { $0.claim = claim })
+                == refusal("kept for claim default/database", "delete the claim"))
+        #expect(try decided(try record("10.0.0.7", network: "red")) == .allowed())
+        #expect(try decide(Self.plain, edit) == .allowed())
+        // What is lost beside it is named, too.
+        let more = #"{"subnet": "10.0.0.0/24", "gateway": "10.0.0.7", "exclude": ["10.0.0.8"]}"#
+        guard
+            case .refused(let both) = try decide(
+                Self.plain, more, records: [try record("10.0.0.8"), try record("10.0.0.7")])
+        else {
+            Issue.record("allowed")
+            return
+        }
+        #expect(
+            both.hasSuffix(
+                ", or end the pod; spec: the pool would lose 1 address in use: 10.0.0.8 (shop/web-0 on n1)"
+                    + Self.remedy),
+            "\(both)")
     }
 
     @Test func `of a pool that made no sense everything that names it counts`() throws {
         #expect(
             try decide(#"{"subnet": "10.0.0.1/24"}"#, Self.plain, records: [try record("10.0.1.7")])
-                == .refused("spec: the pool would lose 1 address in use: 10.0.1.7 (shop/web-0 on n1)"))
+                == .refused("spec: the pool would lose 1 address in use: 10.0.1.7 (shop/web-0 on n1)\(Self.remedy)"))
     }
 
     // MARK: Deletion

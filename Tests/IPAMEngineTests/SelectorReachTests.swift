@@ -94,6 +94,28 @@ import Testing
         #expect(selectors.warnings(namespaces: []).isEmpty)
     }
 
+    @Test func `of one node, and of one namespace, it is said that they do not have the labels`() throws {
+        let missing = LabelSelector(matchLabels: ["zome": "a"])
+        let other = LabelSelector(matchLabels: ["zone": "b"])
+        let node = [NodeTraits(name: "worker-1", labels: ["zone": "a"])]
+        #expect(
+            try warnings(.init(nodeSelector: missing), node) == [
+                "spec.nodeSelector: the only node does not have such labels at present: no node has the label zome"
+            ])
+        #expect(
+            try warnings(.init(nodeSelector: other), node)
+                == ["spec.nodeSelector: the only node does not have such labels at present: zone=b"])
+        let namespace = [NamespaceTraits(name: "shop", labels: ["zone": "a"])]
+        #expect(
+            try PoolSelectors(.init(namespaceSelector: missing)).warnings(namespaces: namespace) == [
+                "spec.namespaceSelector: the only namespace does not have such labels at present: no namespace has the"
+                    + " label zome"
+            ])
+        #expect(
+            try PoolSelectors(.init(namespaceSelector: other)).warnings(namespaces: namespace)
+                == ["spec.namespaceSelector: the only namespace does not have such labels at present: zone=b"])
+    }
+
     @Test func `only an edit of the spec asks for the namespaces`() throws {
         let plain = try poolObject(spec: #"{"subnet": "10.0.0.0/24"}"#)
         let selecting = try poolObject(spec: #"{"subnet": "10.0.0.0/24", "namespaces": ["shop"]}"#)
