@@ -31,6 +31,8 @@ class CelPython:
         # Of the extended strings, which Kubernetes has and CEL itself has not.
         self.functions = {
             "substring": lambda text, first, last: types.StringType(str(text)[int(first):int(last)]),
+            "lastIndexOf": lambda text, part: types.IntType(str(text).rfind(str(part))),
+            "split": lambda text, mark: types.ListType([types.StringType(s) for s in str(text).split(str(mark))]),
         }
         self.programs = {}
 

@@ -92,14 +92,17 @@ the value.
 {{- include "berth.validate.duration" (list "node.interval" $node.interval 1 0) }}
 {{- include "berth.validate.duration" (list "node.leaseDuration" $node.leaseDuration 4 0) }}
 {{- include "berth.validate.duration" (list "node.pluginTimeout" $node.pluginTimeout 1 120) }}
-{{- $seen := dict }}
+{{- $seen := dict "/run/berth" "" "/var/run/secrets/tokens/berth" "" }}
 {{- range $name := list "pluginDirectory" "configurationDirectory" "stateDirectory" "logDirectory" "machineIDFile" }}
 {{- $path := get $node $name }}
 {{- if not (regexMatch "^(/[^/]+)+$" $path) }}
 {{- fail (printf "node.%s: %q is no absolute path without a slash at its end" $name $path) }}
 {{- end }}
 {{- if has ".." (splitList "/" $path) }}{{ fail (printf "node.%s: %q goes upwards" $name $path) }}{{ end }}
-{{- if hasKey $seen $path }}{{ fail (printf "node.%s: %s is node.%s too" $name $path (get $seen $path)) }}{{ end }}
+{{- if hasKey $seen $path }}
+{{- $owner := ternary "the agent's own" (printf "node.%s" (get $seen $path)) (eq (get $seen $path) "") }}
+{{- fail (printf "node.%s: %s is %s too" $name $path $owner) }}
+{{- end }}
 {{- $_ := set $seen $path $name }}
 {{- end }}
 {{- range $node.extraArgs }}
