@@ -372,7 +372,11 @@ start() {
     find_programs
     check_machine
     lock_clusters
-    if find_place && runs; then die "a cluster runs in $dir already"; fi
+    if find_place; then
+        if runs; then die "a cluster runs in $dir already"; fi
+        # What is left of one that was killed; the place may be another one now.
+        stop
+    fi
     take_place
     trap abandon EXIT
     save_sysctls

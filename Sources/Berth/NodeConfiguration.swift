@@ -9,6 +9,15 @@ import KubernetesClient
 
 /// What the plugin must know of its node: `berth.conf`, with the keys of the network configuration over it.
 struct NodeConfiguration: Equatable {
+    enum Use {
+        /// A key of `berth.conf` that is almost one is refused.
+        case claim
+        /// Of what was given out already.
+        case care
+        /// A node name, log level or timeout that makes no sense is no reason to keep a pod from ending.
+        case release
+    }
+
     static let defaultFolder = "/etc/cni/net.d/berth.d"
     static let defaultJournal = "/var/lib/berth/journal"
     static let defaultTimeoutSeconds = 10
@@ -27,16 +36,17 @@ struct NodeConfiguration: Equatable {
 
     /// - Parameters:
     ///   - ipam: The `ipam` section of the network configuration.
-    ///   - isForRelease: A node name, log level or timeout that makes no sense is no reason to keep a pod from ending.
+    ///   - use: What it is for.
     /// - Throws: Code 5 for a `berth.conf` that cannot be read, 6 for wrong JSON, 7 for values that cannot be.
-    init(ipam: JSONFields, environment: Environment, isForRelease: Bool = false) throws(CNIError) {
+    init(
+        ipam: JSONFields, environment: Environment, for use: Use = .care
+    ) throws(CNIError) {
         let folder = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.string("configDir") }
         let node = try Self.nodeFile("\(folder ?? Self.defaultFolder)/berth.conf", isRequired: folder != nil)
         let sources = [Source(fields: ipam, name: "network configuration"), node]
         self = try NodeConfiguration(
             sources: sources, folder: folder ?? Self.defaultFolder, environment: environment)
         do throws(CNIError) {
-            try node.refuseMisspelt()
             try checkNodeName(sources, environment)
             logLevel = try Self.logLevel(sources)
             timeout = .seconds(try Self.timeoutSeconds(sources))
@@ -44,8 +54,9 @@ struct NodeConfiguration: Equatable {
             for source in sources.reversed() {
                 if let heeds = try source.bool("namespaceAnnotations") { heedsNamespaces = heeds }
             }
+            if use == .claim { try node.refuseMisspelt() }
         } catch {
-            if !isForRelease { throw error }
+            if use != .release { throw error }
         }
     }
 

@@ -14,7 +14,8 @@ struct Plugin: CNIPlugin {
     let startedAt: Moment
 
     func add(_ request: AttachmentRequest) throws(CNIError) -> CNIResult {
-        let node = try NodeConfiguration(ipam: request.configuration.ipam, environment: environment)
+        let node = try NodeConfiguration(
+            ipam: request.configuration.ipam, environment: environment, for: .claim)
         let addresses = try AddressConfiguration(request.configuration)
         try addresses.supports(request.version)
         let deadline = startedAt + node.timeout
@@ -44,7 +45,7 @@ struct Plugin: CNIPlugin {
 
     private func release(_ request: AttachmentRequest, wasReturned: Bool) throws(CNIError) {
         let node = try NodeConfiguration(
-            ipam: request.configuration.ipam, environment: environment, isForRelease: true)
+            ipam: request.configuration.ipam, environment: environment, for: .release)
         let transport = DeferredTransport {
             do throws(CNIError) {
                 return try Self.connection(node)
@@ -89,7 +90,8 @@ struct Plugin: CNIPlugin {
     }
 
     func status(_ request: NetworkRequest) throws(CNIError) {
-        let node = try NodeConfiguration(ipam: request.configuration.ipam, environment: environment)
+        let node = try NodeConfiguration(
+            ipam: request.configuration.ipam, environment: environment, for: .claim)
         let addresses = try AddressConfiguration(request.configuration)
         let connection: Connection
         do throws(CNIError) {

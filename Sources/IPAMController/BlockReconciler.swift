@@ -12,9 +12,10 @@ import Synchronization
 /// Returns blocks that are empty to their pools.
 ///
 /// Flow: a block without an allocation for `ControllerSettings.blockReturnDelay` becomes Releasing. After the same time
-/// again a consistent LIST shows whether somebody claimed from it meanwhile; if not, the block is deleted. One that no node
-/// makes of its pool as that is now, for the pool is gone or another one, or has blocks of another length elsewhere, is
-/// deleted as soon as no allocation is its own: it would keep others from the addresses.
+/// again a consistent LIST shows whether somebody claimed from it meanwhile; if not, the block is deleted. In one that no
+/// node makes of its pool as that is now, for it has another length or lies elsewhere, the allocations of other nodes do
+/// not count: it would keep everybody from these addresses. One whose pool is gone, or is another one now, no ADD uses,
+/// and it is deleted at once when nothing of that pool is in it.
 ///
 /// Guarantees: each write is on condition of the version that was judged. Since the node claims only from an Active block,
 /// which it may have read some seconds before, no claim is under way in a block that was Releasing for longer than an ADD
@@ -58,12 +59,9 @@ package final class BlockReconciler: Reconciler {
         }
         if block.hasLabelsMissing { return try await write(block, ["metadata": ["labels": block.labels]]) }
         guard !block.spec.machineID.isEmpty else { return .whenChanged }
-        if block.standing(in: view.validPool(block.spec.pool)) != .regular {
-            return try await judge(block)
-        }
-        let isEmpty = view.withIndex {
-            $0.count(ofPool: block.spec.pool, in: IPSet(block.cidr.range), network: block.spec.network) == 0
-        }
+        let pool = view.validPool(block.spec.pool)
+        guard let pool, block.isOf(pool) else { return try await endOfNoPool(block) }
+        let isEmpty = block.fits(pool) ? !isOccupied(block) : !isOccupiedByItsNode(block)
         guard isEmpty else {
             sightings.withLock { $0[name] = nil }
             // Who claimed in it had read it Active.
@@ -80,46 +78,65 @@ package final class BlockReconciler: Reconciler {
         guard now >= since + delay else { return .after(since + delay - now) }
         switch block.spec.state {
         case .active: return try await write(block, .releasing)
-        case .releasing: return try await delete(block)
+        case .releasing: return try await delete(block, fits: block.fits(pool))
         }
     }
 
-    // MARK: A block that fits no pool
+    private func isOccupied(_ block: ValidatedBlock) -> Bool {
+        view.withIndex {
+            $0.count(ofPool: block.spec.pool, in: IPSet(block.cidr.range), network: block.spec.network) > 0
+        }
+    }
 
-    private func judge(_ block: ValidatedBlock) async throws -> Requeue {
+    private func isOccupiedByItsNode(_ block: ValidatedBlock) -> Bool {
+        view.allocations(onNode: block.spec.node).contains { block.contains(allocation: $0.name) }
+    }
+
+    // MARK: One of no pool
+
+    private func endOfNoPool(_ block: ValidatedBlock) async throws -> Requeue {
         sightings.withLock { $0[block.name] = nil }
         let json = try await writer.client.read(.ipPools, name: block.spec.pool, deadline: try writer.deadline())
-        // What cannot be read or makes no sense may be mended, and its blocks with it.
-        let pool: ValidatedPool?
-        do { pool = try json.map { try ValidatedPool(ClusterView.pool($0)) } } catch { return .after(delay) }
-        let standing = block.standing(in: pool)
-        // The store does not know yet.
-        guard standing != .regular else { return .after(.seconds(1)) }
-        let options = ListOptions(labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(block.spec.pool))")
-        let list = try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
-        let isUsed = list.items.contains { item in
-            guard let allocation = try? IPAllocation(item) else { return block.contains(item) }
-            guard block.contains(item) else { return false }
-            return switch standing {
-            case .ofNoPool: block.spec.poolUID.isEmpty || allocation.spec.poolUID == block.spec.poolUID
-            case .unfit, .regular: allocation.spec.node == block.spec.node
-            }
+        // The store may not know yet; and what makes no sense may be mended.
+        if let uid = json?["metadata"]?["uid"]?.string, block.spec.poolUID.isEmpty || block.spec.poolUID == uid {
+            return .after(delay)
         }
-        guard !isUsed else { return .after(delay) }
+        let isUsed = try await allocations(ofPoolOf: block, .whole).contains { item in
+            let uid = item["spec"]?["poolUID"]?.string
+            return block.contains(item) && (block.spec.poolUID.isEmpty || uid == nil || uid == block.spec.poolUID)
+        }
+        return isUsed ? .after(delay) : try await end(block, "its pool is gone")
+    }
+
+    private func end(_ block: ValidatedBlock, _ reason: String) async throws -> Requeue {
         let requeue = requeue(after: try await writer.delete(.ipBlocks, block.metadata))
         logger.info(
-            "deleted a block that is of no pool as it is now",
-            metadata: ["block": "\(block.name)", "pool": "\(block.spec.pool)", "node": "\(block.spec.node)"])
+            "deleted a block that fits no pool",
+            metadata: [
+                "block": "\(block.name)", "pool": "\(block.spec.pool)", "node": "\(block.spec.node)",
+                "reason": "\(reason)",
+            ])
         return requeue
+    }
+
+    /// A consistent LIST.
+    private func allocations(ofPoolOf block: ValidatedBlock, _ form: ListOptions.Form) async throws -> [JSON] {
+        let options = ListOptions(
+            labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(block.spec.pool))", form: form)
+        return try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline()).items
     }
 
     // MARK: One that is empty
 
-    private func delete(_ block: ValidatedBlock) async throws -> Requeue {
-        let options = ListOptions(
-            labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(block.spec.pool))", form: .metadata)
-        let list = try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
-        guard !list.items.contains(where: { block.contains($0) }) else { return try await write(block, .active) }
+    private func delete(_ block: ValidatedBlock, fits: Bool) async throws -> Requeue {
+        guard fits else {
+            let isUsed = try await allocations(ofPoolOf: block, .whole).contains { item in
+                block.contains(item) && item["spec"]?["node"]?.string == block.spec.node
+            }
+            return isUsed ? try await write(block, .active) : try await end(block, "the pool has no such blocks")
+        }
+        let isUsed = try await allocations(ofPoolOf: block, .metadata).contains { block.contains($0) }
+        guard !isUsed else { return try await write(block, .active) }
         return requeue(after: try await writer.delete(.ipBlocks, block.metadata))
     }
 
@@ -137,26 +154,21 @@ package final class BlockReconciler: Reconciler {
     }
 }
 
-/// What a block is to its pool.
-private enum BlockStanding {
-    case regular
-    /// There is no such pool, or another one of its name.
-    case ofNoPool
-    /// A node makes none of this length, or here.
-    case unfit
-}
-
 extension ValidatedBlock {
-    fileprivate func standing(in pool: ValidatedPool?) -> BlockStanding {
-        guard let pool, spec.poolUID.isEmpty || spec.poolUID == pool.uid else { return .ofNoPool }
-        return isPart(of: pool) && cidr.length == pool.nodeBlocks?.prefixLength ? .regular : .unfit
+    fileprivate func isOf(_ pool: ValidatedPool) -> Bool { spec.poolUID.isEmpty || spec.poolUID == pool.uid }
+
+    /// Whether nodes make such blocks of the pool.
+    fileprivate func fits(_ pool: ValidatedPool) -> Bool {
+        isPart(of: pool) && cidr.length == pool.nodeBlocks?.prefixLength
     }
 
     /// Whether an allocation's address is in the block.
     fileprivate func contains(_ allocation: JSON) -> Bool {
-        guard let name = allocation["metadata"]?["name"]?.string.flatMap({ AllocationName(objectName: $0) }) else {
-            return false
-        }
+        contains(allocation: allocation["metadata"]?["name"]?.string ?? "")
+    }
+
+    fileprivate func contains(allocation name: String) -> Bool {
+        guard let name = AllocationName(objectName: name) else { return false }
         return name.network == spec.network && cidr.contains(name.address)
     }
 

@@ -247,22 +247,37 @@ package final class ClaimReconciler: Reconciler {
         var problems: [(reason: String, message: String)] = []
         let own = Dictionary(allocations.map { ($0.value.address, $0) }) { first, _ in first }
         let (pools, blocks) = (view.validPools(purpose: claim.spec.purpose), view.validBlocks)
-        // What a pod uses is not judged before its release.
-        let due = claim.spec.addresses.compactMap { IPAddress($0) }.filter { own[$0]?.value.isFreelyKept ?? true }
+        let missing = claim.spec.addresses.compactMap { IPAddress($0) }.filter { own[$0] == nil }
         let labels =
-            due.contains { ClaimWish.looksAtNamespace($0, of: claim, pools: pools) }
+            missing.contains { ClaimWish.looksAtNamespace($0, of: claim, pools: pools) }
             ? try await namespaceLabels(claim.namespace) : nil
+        var isSettled = true
         for text in claim.spec.addresses {
             guard let address = IPAddress(text) else {
                 problems.append(("Invalid", "\(text.debugDescription) is not an IP address"))
+                isSettled = false
                 continue
             }
-            guard due.contains(address) else { continue }
             let kept = own[address]
+            // What a pod uses is not judged before its release.
+            if let kept, !kept.value.isFreelyKept { continue }
+            var alternatives = pools
+            if let name = kept?.value.pool, claim.spec.pools.isEmpty, view.stays(pool: name) {
+                // A pool that takes no claims for a while is the one that the claim's pods are given all the same.
+                alternatives = pools.filter { $0.name == name }
+                guard !alternatives.isEmpty else {
+                    problems.append(("NotInPool", "IPPool \"\(name)\", in which \(address) is kept, is invalid"))
+                    continue
+                }
+            }
             switch ClaimWish(
-                address, of: claim, kept: kept?.value, pools: pools, blocks: blocks, namespaceLabels: labels)
+                address, of: claim, kept: kept?.value, pools: alternatives, blocks: blocks,
+                namespaceLabels: kept == nil ? labels : nil)
             {
-            case .refused(let problem): problems.append(("NotInPool", problem))
+            case .refused(let problem):
+                problems.append(("NotInPool", problem))
+                // Where it is kept a change of the pool wakes this up.
+                if kept == nil { isSettled = false }
             case .from(let pool):
                 let isThere = kept?.value.name == pool.allocationName(of: address)
                 if isThere, kept?.value.pool == pool.name { continue }
@@ -273,12 +288,18 @@ package final class ClaimReconciler: Reconciler {
                             "\(address) is kept once it is known what of IPPool \"\(pool.name)\" is reserved"
                                 + " (status.reservedGeneration)"
                         ))
+                    isSettled = false
                     continue
                 }
-                if isThere, let kept {
-                    try await move(kept, to: pool, for: claim)
-                } else if let problem = try await hold(address, of: pool, for: claim) {
-                    problems.append(("AddressTaken", problem))
+                let problem =
+                    if isThere, let kept {
+                        try await move(kept, to: pool, for: claim)
+                    } else {
+                        try await hold(address, of: pool, for: claim)
+                    }
+                if let problem {
+                    problems.append((isThere ? "NotMoved" : "AddressTaken", problem))
+                    isSettled = false
                 }
             }
         }
@@ -289,7 +310,7 @@ package final class ClaimReconciler: Reconciler {
                     ? "the claim keeps what its pods get" : "every address that the claim asks for is kept for it"
                 : problems.map(\.message).joined(separator: "; "),
             lastTransitionTime: writer.timestamp, observedGeneration: claim.metadata.generation)
-        return (condition, problems.isEmpty)
+        return (condition, isSettled)
     }
 
     /// Read when a wish depends on them, once for each time that a claim is looked at: nobody watches namespaces.
@@ -298,18 +319,28 @@ package final class ClaimReconciler: Reconciler {
         return try json.map { try ObjectMetadata(try JSONFields($0)).labels } ?? [:]
     }
 
-    /// Of two pools that overlap, or follow each other, the claim and its pods may mean the other one.
+    /// Of two pools that overlap, or follow each other, the claim and its pods may mean the other one. Returns why it cannot
+    /// be moved.
     private func move(
         _ kept: StoredObject<AllocationRecord>, to pool: ValidatedPool, for claim: IPClaim
-    ) async throws {
+    ) async throws -> String? {
+        let outcome: WriteOutcome
+        do {
+            outcome = try await writer.move(kept, to: pool)
+        } catch let error as APIError where error.status?.code == 422 {
+            // The custom resource is that of an earlier version.
+            return
+                "\(kept.value.address) cannot be moved from IPPool \"\(kept.value.pool)\" to \"\(pool.name)\": \(error)"
+        }
         // Another state of one that was overtaken is on its way to the store.
-        guard case .done = try await writer.move(kept, to: pool) else { return }
+        guard case .done = outcome else { return nil }
         logger.info(
             "a kept address is another pool's now",
             metadata: [
                 "allocation": "\(kept.value.name)", "claim": "\(claim.namespace)/\(claim.metadata.name)",
                 "before": "\(kept.value.pool)", "pool": "\(pool.name)",
             ])
+        return nil
     }
 
     private func hold(_ address: IPAddress, of pool: ValidatedPool, for claim: IPClaim) async throws -> String? {

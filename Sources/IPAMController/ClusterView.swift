@@ -154,6 +154,15 @@ package final class ClusterView: Sendable {
         return pools.objects.compactMap { try? ValidatedPool($0.object.value, purpose: purpose) }
     }
 
+    /// Whether there is a pool, and it is not being deleted.
+    package func stays(pool name: String) -> Bool {
+        switch pools[ObjectKey(name: name)] {
+        case .absent: false
+        case .unreadable: true
+        case .present(let object): !object.value.metadata.isBeingDeleted
+        }
+    }
+
     /// Whether it is known what of a pool is reserved.
     package func hasRule(_ pool: ValidatedPool) -> Bool {
         guard case .present(let object) = pools[ObjectKey(name: pool.name)] else { return false }

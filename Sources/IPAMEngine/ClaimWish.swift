@@ -18,7 +18,7 @@ package enum ClaimWish: Hashable, Sendable {
 
     /// Of several pools of one network the one that the address is kept in, or the first by name: an address is one
     /// allocation whichever it is of. Of several networks the claim must name the pool, for the same address on another
-    /// wire is another one.
+    /// wire is another one: what is kept on one stays there.
     ///
     /// - Parameters:
     ///   - kept: The allocation of the address, where the claim has it already.
@@ -38,8 +38,8 @@ package enum ClaimWish: Hashable, Sendable {
         let named = claim.spec.pools
         let candidates = pools.filter { named.isEmpty || named.contains($0.name) }.sorted { $0.name < $1.name }
         let all = candidates.filter { refusal($0) == nil }
-        let keeping = all.filter { $0.allocationName(of: address) == kept?.name }
-        let giving = keeping.isEmpty ? all : keeping
+        let ofNetwork = all.filter { $0.allocationName(of: address) == kept?.name }
+        let giving = kept != nil && (named.isEmpty || !ofNetwork.isEmpty) ? ofNetwork : all
         guard let pool = giving.first(where: { $0.name == kept?.pool }) ?? giving.first else {
             let near = candidates.filter { !named.isEmpty || $0.subnet.contains(address) }
             let reasons = near.prefix(5).map { pool in

@@ -65,9 +65,11 @@ extension Ledger {
     /// - Caveats: who deletes a block by hand while it is used must expect others in it. A block that was claimed for an
     ///   ADD which then fails stays; it holds no address, and the controller returns it.
     /// - Errors: a block that overlaps another one, with the names of both.
-    /// - Parameter namespace: Of the claimant. For a pool of which it has its quota no block is claimed.
+    /// - Parameters:
+    ///   - namespace: Of the claimant. For a pool of which it has its quota no block is claimed.
+    ///   - requested: Addresses that must be given, which may be any pool's.
     func slice(
-        _ plans: [SlotPlan], for namespace: String?, isDryRun: Bool, deadline: Moment
+        _ plans: [SlotPlan], for namespace: String?, requested: [IPAddress], isDryRun: Bool, deadline: Moment
     ) throws(LedgerError) -> [SlotPlan] {
         var sliced: [SlotPlan] = []
         for var plan in plans {
@@ -79,8 +81,10 @@ extension Ledger {
                     if isOpen { plan.pools.append(pool) } else { plan.deferred.append(pool) }
                     continue
                 }
-                let givesNew = isOpen && pool.quotaRefusal(namespace) == nil
-                let share = try share(of: pool, mayClaim: givesNew, isDryRun: isDryRun, deadline: deadline)
+                let hasQuota = pool.quotaRefusal(namespace) != nil
+                let givesNew = isOpen && !hasQuota
+                let isWanted = requested.contains { pool.usable.contains($0) } && !hasQuota
+                let share = try share(of: pool, mayClaim: givesNew || isWanted, isDryRun: isDryRun, deadline: deadline)
                 plan.closed += share.closed
                 if isOpen { plan.pools += share.open } else { plan.deferred += share.open }
                 if givesNew, !share.isLast { isOpen = false }

@@ -162,8 +162,8 @@ extension Ledger {
         var slots = situation.slots
         if let chosen = situation.choice.chosen, chosen.contains(where: \.isSliced) {
             let sliced = try slice(
-                try identity?.restrict(chosen) ?? chosen, for: situation.claimant.pod?.namespace, isDryRun: isDryRun,
-                deadline: deadline)
+                try identity?.restrict(chosen) ?? chosen, for: situation.claimant.pod?.namespace,
+                requested: situation.requested, isDryRun: isDryRun, deadline: deadline)
             slots = try order.slots(sliced, inline: situation.choice.inline, asked: situation.choice.asked)
             try refuseUnreachable(situation.routes, of: situation.routesSource, from: slots)
         }

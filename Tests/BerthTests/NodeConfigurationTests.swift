@@ -8,13 +8,13 @@ import Testing
 @Suite struct NodeConfigurationTests {
     /// The configuration of a node whose `berth.conf` holds `file`.
     private func node(
-        _ file: String, ipam: JSON = [:], environment: [String: String] = [:]
+        _ file: String, ipam: JSON = [:], environment: [String: String] = [:], for use: NodeConfiguration.Use = .claim
     ) throws -> NodeConfiguration {
         try withFolder { folder in
             try write(file, to: "\(folder)/berth.conf")
             var ipam = ipam
             ipam["configDir"] = .string(folder)
-            return try NodeConfiguration(ipam: try JSONFields(ipam), environment: Environment(environment))
+            return try NodeConfiguration(ipam: try JSONFields(ipam), environment: Environment(environment), for: use)
         }
     }
 
@@ -62,6 +62,10 @@ import Testing
             error?.message.hasSuffix("/berth.conf: \(key): unknown; is \"\(meant)\" meant?") == true,
             "\(error?.message ?? "")")
         #expect(try node(#"{"nodeName": "n1", "comment": "of a newer version"}"#).nodeName == "n1")
+        // What was given out already is looked after all the same.
+        for use in [NodeConfiguration.Use.care, .release] {
+            #expect(try node(#"{"\#(key)": "n1", "logLevel": "debug"}"#, for: use).logLevel == .debug)
+        }
     }
 
     @Test func `berth.conf names the node before the environment does`() throws {
@@ -143,7 +147,7 @@ import Testing
             let error = failure { () throws(CNIError) in try NodeConfiguration(ipam: ipam, environment: [:]) }
             #expect(error?.code == CNIError.invalidConfiguration)
             #expect(error?.message.contains("nodeName") == true)
-            let forRelease = try NodeConfiguration(ipam: ipam, environment: [:], isForRelease: true)
+            let forRelease = try NodeConfiguration(ipam: ipam, environment: [:], for: .release)
             #expect(forRelease.nodeName == name)
         }
     }

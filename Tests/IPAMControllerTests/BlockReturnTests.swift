@@ -59,8 +59,9 @@ extension ControllerTests {
             }
         }
 
-        @Test func `a block that no node makes of the pool goes at once, whoever has addresses in it`() async throws {
-            try await ControllerRig.run { rig in
+        @Test func `a block that no node makes of the pool is returned, whatever other nodes have in it`() async throws
+        {
+            try await ControllerRig.run(settings: { $0.blockReturnDelay = Self.delay }) { rig in
                 let pool = try await rig.makePool("sliced", ["nodeBlocks": ["prefixLength": 25]])
                 let regular = try await rig.claimBlock("\(rig.subnets.address4(0))/25", of: pool, node: "n1")
                 let name = try await rig.enter(10, pool: pool, node: "n1", origin: .manual)

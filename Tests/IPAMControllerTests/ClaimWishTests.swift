@@ -24,31 +24,49 @@ extension ControllerTests {
             }
         }
 
-        @Test func `what a claim asks for moves to the next pool when its own takes no more claims`() async throws {
+        @Test func `what a claim asks for stays in its pool until the claim names another, or the pool goes`()
+            async throws
+        {
             try await ControllerRig.run { rig in
-                let first = try await rig.makePool("a")
-                let address = rig.subnets.address4(77)
+                let (first, address) = (try await rig.makePool("a"), rig.subnets.address4(77))
                 let claim = try await rig.makeClaim("vip", ["addresses": [.string(address)]])
                 try await rig.ledger.waitForState(address, "Held")
                 let second = try await rig.makePool("b", ["cooldown": "7s"])
-                try await rig.waitForSentinel(pool: second)
-                #expect(rig.ledger.allocations.value[address]?["spec"]?["pool"]?.string == first)
-                try await rig.patch(.ipPools, first, ["spec": ["draining": true]])
-                _ = try await rig.ledger.wait("the other pool has \(address)") { allocations -> Bool? in
-                    allocations[address]?["spec"]?["pool"]?.string == second ? true : nil
+                let third = try await rig.makePool("c", ["network": "red"])
+                func pool() -> String? { rig.ledger.allocations.value[address]?["spec"]?["pool"]?.string }
+                func waitFor(pool: String) async throws {
+                    _ = try await rig.ledger.wait("\(pool) has \(address)") { allocations -> Bool? in
+                        allocations[address]?["spec"]?["pool"]?.string == pool ? true : nil
+                    }
                 }
+                // For a while, and back.
+                try await rig.patch(.ipPools, first, ["spec": ["draining": true]])
+                try await rig.waitForClaim(claim, "not Ready") { claim in
+                    claim.status.conditions.first?.message.contains("is being drained (spec.draining)") == true
+                }
+                #expect(pool() == first)
+                try await rig.patch(.ipPools, first, ["spec": ["draining": false]])
+                try await rig.waitForClaim(claim, "Ready") { $0.status.conditions.first?.status == .true }
+                // Where the claim says so.
+                try await rig.patch(.ipClaims, claim.name, ["spec": ["pools": [.string(second)]]], namespace: "default")
+                try await waitFor(pool: second)
                 let moved = rig.ledger.allocations.value[address]
                 #expect(moved?["metadata"]?["labels"]?[LabelKey.pool]?.string == second)
                 #expect(moved?["spec"]?["cooldownSeconds"]?.int == 7)
                 #expect(moved?["spec"]?["state"] == "Held" && moved?["spec"]?["claim"]?["uid"]?.string == claim.uid)
-                try await rig.ledger.waitForPool(first, "is drained") {
-                    condition($0, "Drained")?["status"] == "True"
-                }
-                try await rig.patch(.ipPools, second, ["spec": ["disabled": true]])
+                // When its pool goes.
+                try await rig.patch(.ipClaims, claim.name, ["spec": ["pools": .null]], namespace: "default")
+                try await rig.controlPlane.kubectl(["delete", "ippool", second, "--wait=false"])
+                try await waitFor(pool: first)
+                // Never to another network.
+                try await rig.controlPlane.kubectl(["delete", "ippool", first, "--wait=false"])
                 try await rig.waitForClaim(claim, "not Ready") { claim in
-                    claim.status.conditions.first?.message.contains("is disabled (spec.disabled)") == true
+                    claim.status.conditions.first?.message.contains("is being deleted") == true
                 }
-                #expect(rig.ledger.state(address) == "Held")
+                try await rig.waitForSentinel(pool: third)
+                #expect(rig.ledger.state("red.\(address)") == nil)
+                try await rig.deleteClaim(claim)
+                try await rig.ledger.waitUntilGone(address)
             }
         }
 

@@ -61,10 +61,15 @@ import Testing
         #expect(ClaimWish(wanted, of: named, kept: kept, pools: [first, second]) == .from(first))
         let earlier = AllocationRecord(.init(address: wanted, state: .held, pool: "a"))
         #expect(ClaimWish(wanted, of: ipClaim(), kept: earlier, pools: [closed, second]) == .from(second))
-        guard case .refused = ClaimWish(wanted, of: ipClaim(), kept: earlier, pools: [closed]) else {
-            Issue.record("a pool that is disabled gives nothing")
-            return
+        let red = try pool("10.0.0.0/24", named: "red", network: "red")
+        for pools in [[closed], [closed, red]] {
+            guard case .refused = ClaimWish(wanted, of: ipClaim(), kept: earlier, pools: pools) else {
+                Issue.record("a pool that is disabled gives nothing, and another wire has another address")
+                return
+            }
         }
+        let elsewhere = ipClaim(spec: IPClaim.Spec(pools: ["red"]))
+        #expect(ClaimWish(wanted, of: elsewhere, kept: earlier, pools: [closed, red]) == .from(red))
     }
 
     @Test(arguments: NodeBlocks.ResultPrefix.allCases)
