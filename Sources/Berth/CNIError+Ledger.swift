@@ -13,7 +13,9 @@ extension CNIError {
         case .deadline, .podChanged, .claimBusy, .deleted, .busy, .poolsChanged:
             self.init(code: CNIError.tryAgainLater, message: "\(error)")
         case .poolUnusable:
-            self.init(code: CNIError.poolUnusable, message: "\(error)")
+            self.init(
+                code: CNIError.poolUnusable, message: "\(error)",
+                details: "`kubectl berth explain` of the pod shows each pool, and why it does not serve")
         case .annotation:
             self.init(
                 code: CNIError.annotationRefused, message: "\(error)",
@@ -25,7 +27,9 @@ extension CNIError {
                     ? "end pods of the namespace, raise the pool's spec.namespaceQuota, or name another pool behind it"
                     : "add a range or a pool, or remove pods; `kubectl get ipallocations` shows the holders")
         case .addressRefused:
-            self.init(code: CNIError.addressRefused, message: "\(error)")
+            self.init(
+                code: CNIError.addressRefused, message: "\(error)",
+                details: "another address is never given instead; `kubectl berth who` shows who has an address")
         case .notHeld:
             self.init(code: CNIError.notHeld, message: "\(error)")
         case .malformed:

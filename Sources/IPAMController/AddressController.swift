@@ -251,9 +251,13 @@ package final class AddressController: Sendable {
             switch delta {
             case .added(_, let object): return [object.value.reference]
             case .changed(_, let old, let new): return [old.value.reference, new.value.reference]
-            case .deleted(_, let old), .unreadable(_, _, let old): return old.map { [$0.value.reference] } ?? []
+            case .deleted(let key, let old):
+                // What could not be read told of no UID.
+                return old.map { [$0.value.reference] } ?? view.claims(named: key)
+            case .unreadable(_, _, let old): return old.map { [$0.value.reference] } ?? []
             }
         }
+        observeUnreadableClaims()
         claiming.observe(view.pools) { delta in
             gate.isInTerm && delta.mayChangeRule ? view.claimsThatAsk(pool: delta.key.name) : []
         }
@@ -328,6 +332,17 @@ extension AddressController {
 }
 
 extension AddressController {
+    private func observeUnreadableClaims() {
+        let (metrics, logger) = (metrics, logger)
+        view.claims.observe { deltas in
+            for case .unreadable(let key, let problem, _) in deltas {
+                metrics.unreadable("claims")
+                logger.warning(
+                    "a claim cannot be read", metadata: ["claim": "\(key)", "problem": "\(problem.problem)"])
+            }
+        }
+    }
+
     private func observeBlocks() {
         let (view, gate, counting, metrics, logger) = (view, gate, counting, metrics, logger)
         returning.observe(view.blocks) { gate.isInTerm ? [$0.key.name] : [] }

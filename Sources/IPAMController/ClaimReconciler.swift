@@ -28,8 +28,14 @@ import Synchronization
 package final class ClaimReconciler: Reconciler {
     /// Until an address that another has is tried again.
     static let retry: Duration = .seconds(5)
+    /// Until a claim is looked at again that waits for what the API server tells nobody of.
+    static let slowRetry: Duration = .seconds(60)
+    /// The same, for a namespace's labels.
+    static let labelRetry: Duration = .seconds(15)
     /// Between two looks for a new owner of a claim that has lost its own.
     static let adoptionPause: Duration = .seconds(60)
+    /// Between two looks at whether the pod of a claim that keeps nothing is still there.
+    static let podPause: Duration = .seconds(30)
 
     let view: ClusterView
     let writer: LedgerWriter
@@ -125,8 +131,8 @@ package final class ClaimReconciler: Reconciler {
             wakeUps.append(Self.adoptionPause)
         }
         if claim.isAutomatic, let pause = try await endIdle(object, allocations) { wakeUps.append(pause) }
-        let (condition, isSettled) = try await hold(claim, allocations)
-        if !isSettled { wakeUps.append(Self.retry) }
+        let (condition, pause) = try await hold(claim, allocations)
+        if let pause { wakeUps.append(pause) }
         if let pause = try await expire(claim, allocations) { wakeUps.append(pause) }
         try await writeStatus(object, allocations, condition)
         if let pause = try await tellIPAMClaim(claim, allocations) { wakeUps.append(pause) }
@@ -197,9 +203,10 @@ package final class ClaimReconciler: Reconciler {
         _ object: StoredObject<IPClaim>, _ allocations: [StoredObject<AllocationRecord>]
     ) async throws -> Duration? {
         let claim = object.value
-        guard case .absent = view.pods[claim.podKey], allocations.isEmpty, let seconds = claim.secondsUnused else {
+        guard allocations.isEmpty, let seconds = claim.secondsUnused, case .absent = view.pods[claim.podKey] else {
             idle.withLock { $0[object.uid] = nil }
-            return nil
+            // The end of a pod that never got an address tells of no claim.
+            return allocations.isEmpty && claim.secondsUnused != nil ? Self.podPause : nil
         }
         let now = writer.client.clock.now()
         let since = idle.withLock { idle in
@@ -240,22 +247,22 @@ package final class ClaimReconciler: Reconciler {
 
     // MARK: Addresses that a claim asks for
 
-    /// Enters what is missing. Returns the condition Ready, as if it were new, and whether nothing is left to try.
+    /// Enters what is missing. Returns the condition Ready, as if it were new, and when to try again what nothing wakes up.
     private func hold(
         _ claim: IPClaim, _ allocations: [StoredObject<AllocationRecord>]
-    ) async throws -> (Condition, isSettled: Bool) {
+    ) async throws -> (Condition, pause: Duration?) {
         var problems: [(reason: String, message: String)] = []
+        var pauses: [Duration] = []
+        guard !claim.spec.addresses.isEmpty else { return (ready(claim, problems), nil) }
         let own = Dictionary(allocations.map { ($0.value.address, $0) }) { first, _ in first }
         let (pools, blocks) = (view.validPools(purpose: claim.spec.purpose), view.validBlocks)
         let missing = claim.spec.addresses.compactMap { IPAddress($0) }.filter { own[$0] == nil }
         let labels =
             missing.contains { ClaimWish.looksAtNamespace($0, of: claim, pools: pools) }
             ? try await namespaceLabels(claim.namespace) : nil
-        var isSettled = true
         for text in claim.spec.addresses {
             guard let address = IPAddress(text) else {
                 problems.append(("Invalid", "\(text.debugDescription) is not an IP address"))
-                isSettled = false
                 continue
             }
             let kept = own[address]
@@ -276,8 +283,7 @@ package final class ClaimReconciler: Reconciler {
             {
             case .refused(let problem):
                 problems.append(("NotInPool", problem))
-                // Where it is kept a change of the pool wakes this up.
-                if kept == nil { isSettled = false }
+                pauses.append(labels != nil && kept == nil ? Self.labelRetry : Self.slowRetry)
             case .from(let pool):
                 let isThere = kept?.value.name == pool.allocationName(of: address)
                 if isThere, kept?.value.pool == pool.name { continue }
@@ -288,7 +294,6 @@ package final class ClaimReconciler: Reconciler {
                             "\(address) is kept once it is known what of IPPool \"\(pool.name)\" is reserved"
                                 + " (status.reservedGeneration)"
                         ))
-                    isSettled = false
                     continue
                 }
                 let problem =
@@ -299,18 +304,21 @@ package final class ClaimReconciler: Reconciler {
                     }
                 if let problem {
                     problems.append((isThere ? "NotMoved" : "AddressTaken", problem))
-                    isSettled = false
+                    pauses.append(isThere ? Self.slowRetry : labels == nil ? Self.retry : Self.labelRetry)
                 }
             }
         }
-        let condition = Condition(
+        return (ready(claim, problems), pauses.min())
+    }
+
+    private func ready(_ claim: IPClaim, _ problems: [(reason: String, message: String)]) -> Condition {
+        Condition(
             type: "Ready", status: problems.isEmpty ? .true : .false, reason: problems.first?.reason ?? "Kept",
             message: problems.isEmpty
                 ? claim.spec.addresses.isEmpty
                     ? "the claim keeps what its pods get" : "every address that the claim asks for is kept for it"
                 : problems.map(\.message).joined(separator: "; "),
             lastTransitionTime: writer.timestamp, observedGeneration: claim.metadata.generation)
-        return (condition, isSettled)
     }
 
     /// Read when a wish depends on them, once for each time that a claim is looked at: nobody watches namespaces.
@@ -348,6 +356,13 @@ package final class ClaimReconciler: Reconciler {
             state: .held, origin: .pod, pool: pool.name, poolUID: pool.uid, address: address, network: pool.network,
             node: "", machineID: "", attachment: nil, pod: nil, claim: claim.reference,
             cooldownSeconds: pool.cooldownSeconds, claimedAt: writer.timestamp, releasedAt: nil)
+        func isTaken(by holder: String) -> String {
+            "\(address), which claim \"\(claim.namespace)/\(claim.metadata.name)\" asks for, is taken: \(holder)"
+        }
+        // As long as the store shows another holder the API server is not asked.
+        if let record = view.allocations.value(ObjectKey(name: spec.objectName)), !record.isBeingDeleted {
+            return record.claim?.uid == claim.metadata.uid ? nil : isTaken(by: record.holderDescription)
+        }
         if case .done = try await writer.hold(spec) { return nil }
         let json = try await writer.client.read(
             .ipAllocations, name: spec.objectName, deadline: try writer.deadline())
@@ -359,8 +374,7 @@ package final class ClaimReconciler: Reconciler {
             return "IPAllocation \"\(spec.objectName)\" cannot be read: \(error); correct it or delete it"
         }
         if found.spec.claim?.uid == claim.metadata.uid { return nil }
-        return "\(address), which claim \"\(claim.namespace)/\(claim.metadata.name)\" asks for, is taken:"
-            + " \(found.holderDescription)"
+        return isTaken(by: found.holderDescription)
     }
 
     // MARK: Status

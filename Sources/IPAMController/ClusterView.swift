@@ -35,6 +35,7 @@ package final class ClusterView: Sendable {
         var holders = HolderIndex()
         var pools: [String: ValidatedPool] = [:]
         var reservations: [String: ValidatedReservation] = [:]
+        var blocks: [String: ValidatedBlock] = [:]
         var agents = AgentTable()
         var history = NodeHistory()
     }
@@ -73,6 +74,11 @@ package final class ClusterView: Sendable {
             }
         }
         reservations.observe { [self] deltas in
+            derived.withLock { derived in
+                for delta in deltas { derived.apply(delta) }
+            }
+        }
+        blocks.observe { [self] deltas in
             derived.withLock { derived in
                 for delta in deltas { derived.apply(delta) }
             }
@@ -126,7 +132,7 @@ package final class ClusterView: Sendable {
     // MARK: Blocks
 
     /// Those that make sense.
-    package var validBlocks: [ValidatedBlock] { blocks.objects.compactMap { try? ValidatedBlock($0.object.value) } }
+    package var validBlocks: [ValidatedBlock] { derived.withLock { Array($0.blocks.values) } }
 
     // MARK: Nodes
 
@@ -250,6 +256,14 @@ package final class ClusterView: Sendable {
         }.map(\.reference)
     }
 
+    /// The claims of a name that something is kept for.
+    package func claims(named key: ObjectKey) -> [ClaimReference] {
+        var references: Set<ClaimReference> = []
+        for case let claim? in allocations.objects.map(\.object.value.claim)
+        where claim.namespace == key.namespace && claim.name == key.name { references.insert(claim) }
+        return references.sorted { $0.uid < $1.uid }
+    }
+
     /// The claims that a StatefulSet owns.
     package func claims(ofStatefulSet uid: String) -> [ClaimReference] {
         claims.keys(indexedBy: uid).compactMap { claims.value($0)?.reference }
@@ -284,6 +298,14 @@ extension ClusterView.Derived {
         case .added(let key, let object), .changed(let key, _, let object):
             reservations[key.name] = ValidatedReservation(reading: object.value)
         case .deleted(let key, _), .unreadable(let key, _, _): reservations[key.name] = nil
+        }
+    }
+
+    fileprivate mutating func apply(_ delta: ObjectDelta<IPBlock>) {
+        switch delta {
+        case .added(let key, let object), .changed(let key, _, let object):
+            blocks[key.name] = try? ValidatedBlock(object.value)
+        case .deleted(let key, _), .unreadable(let key, _, _): blocks[key.name] = nil
         }
     }
 

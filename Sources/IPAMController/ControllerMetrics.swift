@@ -114,6 +114,20 @@ package struct ControllerMetrics: Sendable {
             return ReclaimReason.allCases.map { CollectedSample(labels: [$0.rawValue], value: counts[$0] ?? 0) }
         }
         registry.collect(
+            "berth_allocations_marked",
+            help: "Addresses of holders that are gone, which the agents of their nodes have not freed.",
+            labels: ["reason"]
+        ) {
+            var counts: [String: Int] = [:]
+            for case let record in view.allocations.objects.map(\.object.value)
+            where record.state == .bound || record.state == .fenced {
+                if let reason = record.reclaimMark { counts[reason, default: 0] += 1 }
+            }
+            return ReclaimReason.allCases.map {
+                CollectedSample(labels: [$0.rawValue], value: counts[$0.rawValue] ?? 0)
+            }
+        }
+        registry.collect(
             "berth_queue_depth", help: "Keys that wait, those for a later moment too.", labels: ["controller"]
         ) {
             depths().map { CollectedSample(labels: [$0.controller], value: $0.depth) }

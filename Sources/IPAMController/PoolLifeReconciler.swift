@@ -47,7 +47,7 @@ package final class PoolLifeReconciler: Reconciler {
         if metadata.isBeingDeleted {
             unused.withLock { $0[name] = nil }
             guard metadata.finalizers.contains(Self.finalizer), !isUsed else { return .whenChanged }
-            guard try await isProvedUnused(name) else { return .after(.seconds(1)) }
+            if let pause = try await use(ofUnused: name) { return .after(pause) }
             return try await setFinalizers(metadata.finalizers.filter { $0 != Self.finalizer }, object)
         }
         if !metadata.finalizers.contains(Self.finalizer) {
@@ -71,7 +71,7 @@ package final class PoolLifeReconciler: Reconciler {
         }
         let end = since + inlineLifetime
         guard now >= end else { return .after(end - now) }
-        guard try await isProvedUnused(name) else { return .after(.seconds(1)) }
+        if let pause = try await use(ofUnused: name) { return .after(pause) }
         guard case .done = try await writer.delete(.ipPools, object.metadata(name)) else {
             return .after(.seconds(1))
         }
@@ -79,11 +79,17 @@ package final class PoolLifeReconciler: Reconciler {
         return .whenChanged
     }
 
-    private func isProvedUnused(_ name: String) async throws -> Bool {
+    /// Until a pool is looked at again that only the API server knows to be in use; nil where it is not. What is on its way
+    /// to the store wakes it up before; what cannot be read is counted for no pool, and never does.
+    private func use(ofUnused name: String) async throws -> Duration? {
         let options = ListOptions(
             labelSelector: "\(LabelKey.pool)=\(LabelValue.fitting(name))", limit: 1, form: .metadata)
-        return try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
-            .items.isEmpty
+        let list = try await writer.client.list(.ipAllocations, options: options, deadline: try writer.deadline())
+        guard let user = list.items.first?["metadata"]?["name"]?.string else { return nil }
+        logger.info(
+            "a pool waits for an allocation that the controller has not seen, or cannot read",
+            metadata: ["pool": "\(name)", "allocation": "\(user)"])
+        return .seconds(30)
     }
 
     private func setFinalizers(_ finalizers: [String], _ object: StoredObject<IPPool>) async throws -> Requeue {

@@ -89,6 +89,16 @@ package struct AllocationRecord: Hashable, Sendable {
 }
 
 extension AllocationRecord {
+    /// Who holds the address and where, for messages, as ``IPAllocation/holderDescription`` says it.
+    package var holderDescription: String {
+        var parts = [self.state.rawValue.lowercased()]
+        if let pod = self.pod { parts.append("pod \(pod.namespace)/\(pod.name) (UID \(pod.uid))") }
+        if let claim = self.claim { parts.append("claim \(claim.namespace)/\(claim.name)") }
+        if self.origin == .manual { parts.append("entered by hand") }
+        if !self.node.isEmpty { parts.append("node \(self.node)") }
+        return parts.joined(separator: ", ")
+    }
+
     /// - Parameter strings: Where texts are kept that many allocations have in common.
     /// - Throws: For what is no IPAllocation, with the field and its problem, also when the name of the object is not
     ///   that of its address.

@@ -110,23 +110,31 @@ package struct PoolSelection: Hashable, Sendable {
     // MARK: Which pools
 
     private mutating func consider(_ list: PoolList, _ request: PoolRequest, _ pools: [String: Reading]) {
+        let exact = Set(list.patterns.filter(\.isExact).map(\.text))
         var seen: Set<String> = []
         for pattern in list.patterns {
-            guard pattern.isExact else {
-                expand(pattern, list, request, pools, &seen)
-                continue
+            let names = pattern.isExact ? [pattern.text] : pools.keys.filter { pattern.matches($0) }.sorted()
+            for name in names where seen.insert(name).inserted {
+                if exact.contains(name) {
+                    consider(named: name, list, request, pools)
+                } else {
+                    consider(matched: name, list, request, pools)
+                }
             }
-            guard seen.insert(pattern.text).inserted else { continue }
-            let name = pattern.text
-            switch pools[name] {
-            case nil: refuse(name, nil, list, "does not exist", "; `kubectl get ippools` lists those that do")
-            case .failure(let problem): refuse(name, nil, list, "is invalid: \(problem)")
-            case .success(let pool) where !Self.mayPick(name, pool.selectors, list, request):
-                refuse(
-                    name, pool, list, "may not be picked by annotations",
-                    ": its spec.allowPodSelection is not true, and the network configuration does not list it")
-            case .success(let pool): considered.append(Considered(name, pool))
-            }
+        }
+    }
+
+    private mutating func consider(
+        named name: String, _ list: PoolList, _ request: PoolRequest, _ pools: [String: Reading]
+    ) {
+        switch pools[name] {
+        case nil: refuse(name, nil, list, "does not exist", "; `kubectl get ippools` lists those that do")
+        case .failure(let problem): refuse(name, nil, list, "is invalid: \(problem)")
+        case .success(let pool) where !Self.mayPick(name, pool.selectors, list, request):
+            refuse(
+                name, pool, list, "may not be picked by annotations",
+                ": its spec.allowPodSelection is not true, and the network configuration does not list it")
+        case .success(let pool): considered.append(Considered(name, pool))
         }
     }
 
@@ -140,23 +148,21 @@ package struct PoolSelection: Hashable, Sendable {
             problem ?? (list.source == .configuration ? .noPool(text) : .annotation("\(list.description): \(text)"))
     }
 
-    private mutating func expand(
-        _ pattern: NamePattern, _ list: PoolList, _ request: PoolRequest, _ pools: [String: Reading],
-        _ seen: inout Set<String>
+    /// Of a pattern.
+    private mutating func consider(
+        matched name: String, _ list: PoolList, _ request: PoolRequest, _ pools: [String: Reading]
     ) {
-        for name in pools.keys.filter({ pattern.matches($0) }).sorted() where seen.insert(name).inserted {
-            switch pools[name] {
-            case nil: break
-            case .failure(let problem):
-                considered.append(Considered(name, nil, exclusion: "is invalid: \(problem)", isNamed: false))
-            case .success(let pool) where pool.isInline:
-                break
-            case .success(let pool):
-                let exclusion =
-                    Self.mayPick(name, pool.selectors, list, request)
-                    ? nil : "may not be picked by annotations (spec.allowPodSelection)"
-                considered.append(Considered(name, pool, exclusion: exclusion, isNamed: false))
-            }
+        switch pools[name] {
+        case nil: break
+        case .failure(let problem):
+            considered.append(Considered(name, nil, exclusion: "is invalid: \(problem)", isNamed: false))
+        case .success(let pool) where pool.isInline:
+            break
+        case .success(let pool):
+            let exclusion =
+                Self.mayPick(name, pool.selectors, list, request)
+                ? nil : "may not be picked by annotations (spec.allowPodSelection)"
+            considered.append(Considered(name, pool, exclusion: exclusion, isNamed: false))
         }
     }
 

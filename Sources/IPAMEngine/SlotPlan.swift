@@ -34,17 +34,21 @@ package struct SlotPlan: Hashable, Sendable {
     package var deferred: [ValidatedPool]
     /// Pools of the slot that take no new claims. What is held of them stays held.
     package var closed: [ValidatedPool]
+    /// More may give new addresses than `pools`: those that are deferred, another block of this node, or pools that were
+    /// not read. Until that is used up, what cools rests.
+    package var hasMore: Bool
     /// The address is that of every attachment of the network: no IPClaim keeps it.
     package var isStatic: Bool
 
     package init(
         pools: [ValidatedPool], exact: IPAddress? = nil, deferred: [ValidatedPool] = [], closed: [ValidatedPool] = [],
-        isStatic: Bool = false
+        hasMore: Bool = false, isStatic: Bool = false
     ) {
         self.pools = pools
         self.exact = exact
         self.deferred = deferred
         self.closed = closed
+        self.hasMore = hasMore
         self.isStatic = isStatic
     }
 }
@@ -113,7 +117,7 @@ extension SlotPlan {
         var assigned = slots
         for (slot, index) in places where index >= 0 {
             assigned[slot].pools = slots[slot].givers.filter { $0.usable.contains(requested[index]) }
-            assigned[slot].deferred = []
+            (assigned[slot].deferred, assigned[slot].hasMore) = ([], false)
             assigned[slot].exact = requested[index]
         }
         return assigned

@@ -33,6 +33,8 @@ struct ClaimSlot: Sendable {
     let isDryRun: Bool
     private(set) var state: State = .choosing
     private(set) var sources: SlotSources
+    /// See ``SlotPlan/hasMore``.
+    private let hasMore: Bool
     private(set) var lastError: APIError?
     private(set) var creates = 0
     private var takeOvers = 0
@@ -56,6 +58,7 @@ struct ClaimSlot: Sendable {
         self.claimedAt = claimedAt
         self.isDryRun = isDryRun
         exact = plan.exact
+        hasMore = plan.hasMore
         sources = SlotSources(plan, namespace: claimant.pod?.namespace)
     }
 
@@ -263,10 +266,13 @@ struct ClaimSlot: Sendable {
             guard sources[index].scan != nil else {
                 // What was released without a cooldown is free, and only the controller would say so in the hint.
                 let isDoubtful = pool.cooldownSeconds == 0 && pool.usable.count <= Self.doubtedPool
+                if hasMore, !isDoubtful { continue }
                 if isDoubtful { sources[index].doubtHint() }
                 state = .needsScan(source: index, isDoubtful ? .everything : .cooling)
                 return
             }
+            // What cools rests while something else may serve.
+            guard !hasMore else { continue }
             let cooling = sources[index].coolingAddresses.filter { !taken.contains(pool.allocationName(of: $0)) }
             if let address = cooling.randomElement(using: &generator) {
                 takeOvers += 1

@@ -23,7 +23,7 @@ private struct BlockShare {
 extension Ledger {
     /// How long what a LIST of its blocks told this node is used by other ADDs of it.
     private static var blockMemory: Duration { .seconds(5) }
-    /// How often a claim asks for another block.
+    /// How often a claim asks for another block of one pool.
     private static var maximumBlockTurns: Int { 8 }
     /// The most creates of blocks in one go.
     private static var maximumBlockCreates: Int { 64 }
@@ -33,16 +33,16 @@ extension Ledger {
         deadline: Moment, _ body: (inout Ledger) throws(LedgerError) -> Value
     ) throws(LedgerError) -> Value {
         fullBlocks = [:]
-        var turns = 0
+        var turns: [String: Int] = [:]
         while true {
             do throws(LedgerError) {
                 return try body(&self)
             } catch {
                 // The last pool is the one that the plan ended with: see `slice`.
                 guard case .exhausted(let fills) = error, let last = fills.last, let slice = last.slice, !slice.isLast,
-                    turns < Self.maximumBlockTurns, transport.now() < deadline
+                    turns[last.poolUID, default: 0] < Self.maximumBlockTurns, transport.now() < deadline
                 else { throw error }
-                turns += 1
+                turns[last.poolUID, default: 0] += 1
                 fullBlocks[last.poolUID] = Set(
                     fills.filter { $0.poolUID == last.poolUID }.flatMap { $0.slice?.blocks ?? [] })
             }
@@ -53,9 +53,9 @@ extension Ledger {
     ///
     /// - Flow: one LIST tells the node's blocks of a pool. Without one, or where `withMoreBlocks` found them full, a
     ///   Releasing one is taken back, or a free one claimed: by creating its object, for the name of a CIDR is there once;
-    ///   then one LIST shows whether another block of the network overlaps it. A plan ends with the first sliced pool of
-    ///   which the node may yet have more, so that the next pool is tried only when no block is free; those after it are
-    ///   deferred, and give what an IPClaim asks for or keeps.
+    ///   then one LIST shows whether another block of the network overlaps it. Behind a pool that may serve none is claimed
+    ///   until that is used up. A plan ends with the first sliced pool of which the node may yet have more, so that the next
+    ///   pool is tried only when no block is free; those after it are deferred, and give what an IPClaim asks for or keeps.
     /// - Guarantees: of two blocks that overlap at most one is ever used by nodes. For each is used only after a LIST that
     ///   began when it was there has shown no other, and of two such LISTs the later one shows both. A block is used only
     ///   while it is Active: one that is Releasing is taken back first, on condition of its version.
@@ -64,7 +64,7 @@ extension Ledger {
     ///   That an earlier LIST showed no overlap does not age, for whoever makes an overlapping block later sees this one.
     /// - Caveats: who deletes a block by hand while it is used must expect others in it. A block that was claimed for an
     ///   ADD which then fails stays; it holds no address, and the controller returns it.
-    /// - Errors: a block that overlaps another one, with the names of both.
+    /// - Errors: a block that overlaps another one, with the names of both, where another block could be claimed.
     /// - Parameters:
     ///   - namespace: Of the claimant. For a pool of which it has its quota no block is claimed.
     ///   - requested: Addresses that must be given, which may be any pool's.
@@ -84,10 +84,12 @@ extension Ledger {
                 let hasQuota = pool.quotaRefusal(namespace) != nil
                 let givesNew = isOpen && !hasQuota
                 let isWanted = requested.contains { pool.usable.contains($0) } && !hasQuota
-                let share = try share(of: pool, mayClaim: givesNew || isWanted, isDryRun: isDryRun, deadline: deadline)
+                let isDue = fullBlocks[pool.uid] != nil || !plan.pools.contains { mayGive($0, namespace) }
+                let share = try share(
+                    of: pool, mayClaim: givesNew && isDue || isWanted, isDryRun: isDryRun, deadline: deadline)
                 plan.closed += share.closed
                 if isOpen { plan.pools += share.open } else { plan.deferred += share.open }
-                if givesNew, !share.isLast { isOpen = false }
+                if givesNew, !share.isLast { (isOpen, plan.hasMore) = (false, true) }
             }
             for pool in closed {
                 guard pool.nodeBlocks != nil else {
@@ -100,6 +102,12 @@ extension Ledger {
             sliced.append(plan)
         }
         return sliced
+    }
+
+    /// Whether a pool that stands before others may have a new address for the claimant, as far as it is known.
+    private func mayGive(_ pool: ValidatedPool, _ namespace: String?) -> Bool {
+        let isUsedUp = fullBlocks[pool.uid] != nil && pool.slice?.isLast ?? false
+        return pool.quotaRefusal(namespace) == nil && !pool.usable.isEmpty && !isUsedUp
     }
 
     /// One ADD of the node at a time, so that those which come at once share a block.
@@ -118,10 +126,17 @@ extension Ledger {
     private func shareAlone(
         of pool: ValidatedPool, mayClaim: Bool, isDryRun: Bool, deadline: Moment
     ) throws(LedgerError) -> BlockShare {
-        let memory = remembered(pool)
+        let memory = remembered(pool, mayBeEmpty: !mayClaim)
+        var conflict: LedgerError?
         var record = if let memory { memory } else { try ownBlocks(of: pool, deadline: deadline) }
         if record.blocks.contains(where: { !record.verified.contains($0.metadata.uid) }) {
-            try verify(&record, of: pool, deadline: deadline)
+            do throws(LedgerError) {
+                try verify(&record, of: pool, deadline: deadline)
+            } catch {
+                // What overlaps is not used, and that is no reason to fail while others serve.
+                guard case .poolUnusable = error else { throw error }
+                conflict = error
+            }
         }
         func usable() -> [ValidatedBlock] {
             record.blocks.filter { $0.spec.state == .active && record.verified.contains($0.metadata.uid) }
@@ -133,6 +148,7 @@ extension Ledger {
         }
         var isLast = false
         if mayClaim, !isEnough() {
+            if let conflict { throw conflict }
             if isDryRun {
                 let free = try freeBlocks(of: pool, deadline: deadline)
                 isLast = free.isEmpty
@@ -296,13 +312,13 @@ extension Ledger {
 
     private static func blockKey(_ pool: ValidatedPool) -> String { "\(pool.uid).blocks" }
 
-    private func remembered(_ pool: ValidatedPool) -> BlockRecord? {
+    /// - Parameter mayBeEmpty: Nothing is claimed. Otherwise a LIST is as good as the claim that follows where there is none.
+    private func remembered(_ pool: ValidatedPool, mayBeEmpty: Bool) -> BlockRecord? {
         guard let json = journal.scanRecord(pool: Self.blockKey(pool)), let at = json["at"]?.int,
             transport.now() - Moment(nanoseconds: Int64(at)) < Self.blockMemory
         else { return nil }
-        // Of no block a LIST is as good as the claim that follows.
         let blocks = own(Self.blocks(in: json), of: pool)
-        guard !blocks.isEmpty else { return nil }
+        guard mayBeEmpty || !blocks.isEmpty else { return nil }
         return BlockRecord(blocks: blocks, verified: verifiedBlocks(of: pool))
     }
 

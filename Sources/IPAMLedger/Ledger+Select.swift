@@ -67,7 +67,9 @@ extension Ledger {
         let shortlist = PoolShortlist(list, request, outlines: named, facts: facts)
         let first = shortlist.first
         let maySkip = maySkip && shortlist.outlines.allSatisfy { $0.stickiness != .pods }
-        guard !first.isCut || maySkip else { return nil }
+        // A pool that is named must serve, also one that a pattern names before.
+        let isStrict = list?.patterns.contains(where: \.isExact) ?? false
+        guard !first.isCut || (maySkip && !isStrict) else { return nil }
         let unread = first.names.filter { !shelf.knows($0) }
         let verifies = shelf.unverified != nil && (!unread.isEmpty || !maySkip)
         var answers = ask(
@@ -136,7 +138,9 @@ extension Ledger {
             facts.nodeLabels = learnLabels(found)
         }
         if needsNamespace, let found = try answers.removeFirst().unlessNotFound() {
+            // Its annotations do not choose, or it would have been read before.
             facts.namespace = SelectionFacts.Marks(try? ObjectMetadata(try JSONFields(found)))
+            facts.namespace?.annotations = [:]
         }
     }
 }

@@ -85,6 +85,8 @@ extension Ledger {
             if order.readsNamespace {
                 namespace = try metadata(answers.removeFirst().unlessNotFound(), "namespace", arguments.namespace)
                 facts.namespace = .init(namespace)
+                // Pools may look at its labels all the same.
+                if !order.heedsNamespace { facts.namespace?.annotations = [:] }
             }
             if order.foreseenClaim != nil {
                 let answer = answers.removeFirst()
@@ -167,6 +169,8 @@ extension Ledger {
             slots = try order.slots(sliced, inline: situation.choice.inline, asked: situation.choice.asked)
             try refuseUnreachable(situation.routes, of: situation.routesSource, from: slots)
         }
+        // What was passed over comes before what cools.
+        for index in slots.indices where situation.isCut { slots[index].hasMore = true }
         return try identity?.plans(slots, requested: situation.requested) ?? slots
     }
 
@@ -287,13 +291,6 @@ extension ObjectMetadata {
 
 extension SlotPlan {
     fileprivate var isSliced: Bool { (pools + closed).contains { $0.nodeBlocks != nil } }
-
-    /// Whether a route can be added to the result: the kernel refuses a next hop that is not on-link.
-    func canReach(_ route: Route) -> Bool {
-        pools.contains { pool in
-            pool.family == route.dst.family && route.gw.map { pool.subnet.contains($0) || $0.isLinkLocalIPv6 } ?? true
-        }
-    }
 }
 
 extension SelectionFacts.Marks {

@@ -136,6 +136,64 @@ struct BlockTests {
         }
     }
 
+    @Test func `behind a pool that serves no block is claimed, nor does one that overlaps do harm`() async throws {
+        try await BlockBench.run(["prefixLength": 25]) { bench in
+            let (first, node) = (try await bench.claims.makePool(size: 2, cooldown: "0s"), bench.claims.node)
+            let configuration = node.configuration(pools: [first.name, bench.pool])
+            func add() async throws -> PluginOutcome {
+                try await node.add(try node.newSandbox(), configuration)
+            }
+            #expect(first.addresses.contains(try await add().checked().addresses[0]))
+            #expect(try await bench.blocks().isEmpty)
+            // Which is asked for once in a while.
+            #expect(bench.claims.proxy.log.count("list", "ipblocks.ipam.berth.dev") == 1)
+            try await bench.assign("\(bench.subnets.address4(0))/26", to: node.name)
+            try bench.forget()
+            let wide = try await bench.assign("\(bench.subnets.address4(0))/25", to: "another")
+            #expect(first.addresses.contains(try await add().checked().addresses[0]))
+            // Now it is the sliced one's turn.
+            let refused = try await add()
+            #expect(refused.code == PluginCode.poolUnusable, "\(refused)")
+            #expect(refused.failure?.message.contains(wide) == true, "\(refused)")
+            _ = try await bench.claims.controlPlane.withAdmin {
+                try $0.delete(.ipBlocks, name: wide, preconditions: nil, deadline: .soon)
+            }
+            #expect(try await add().checked().addresses.count == 1)
+        }
+    }
+
+    @Test func `a node without a block finds the one that is left, behind however many pools without`() async throws {
+        try await BlockBench.run(["prefixLength": 25], ranges: (8, 9)) { bench in
+            try await bench.assign("\(bench.subnets.address4(0))/25", to: "another")
+            var pools = [bench.pool]
+            for index in 0..<11 {
+                pools.append(try await bench.another("p\(index)", ["prefixLength": 25], (10, 11)).pool)
+            }
+            let last = try await bench.another("last", ["prefixLength": 25])
+            let node = bench.claims.node
+            let configuration = node.configuration(pools: pools + [last.pool])
+            _ = try await node.add(try node.newSandbox(), configuration).checked()
+            #expect(try await last.blocks().count == 1)
+        }
+    }
+
+    @Test func `what cools in a block rests while the node can have another one, and after that is taken over`()
+        async throws
+    {
+        try await BlockBench.run(["prefixLength": 31], ranges: (8, 11), cooldown: "300s") { bench in
+            let (node, configuration) = (bench.claims.node, bench.configuration())
+            var given: [(sandbox: TestSandbox, address: String)] = []
+            for _ in 0..<2 {
+                let sandbox = try node.newSandbox()
+                given.append((sandbox, try await node.add(sandbox, configuration).checked().addresses[0]))
+            }
+            try await node.del(given[0].sandbox, configuration).checked()
+            for _ in 0..<2 { #expect(try await bench.add().map(\.description) != [given[0].address]) }
+            #expect(try await bench.blocks().count == 2)
+            #expect(try await bench.add().map(\.description) == [given[0].address])
+        }
+    }
+
     @Test func `C7: a block that was assigned by hand gives a node its range, gateway and mask`() async throws {
         try await BlockBench.run(["prefixLength": 28, "resultPrefix": "Block", "gateway": "FirstAddress"]) { bench in
             let cidr = "\(bench.subnets.address4(128))/26"
@@ -290,19 +348,19 @@ struct BlockBench: Sendable {
     let pool: String
 
     static func run(
-        _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, isolation: isolated (any Actor)? = #isolation,
-        _ body: (BlockBench) async throws -> Void
+        _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, cooldown: String = "0s",
+        isolation: isolated (any Actor)? = #isolation, _ body: (BlockBench) async throws -> Void
     ) async throws {
-        try await ClaimBench.run { try await run(nodeBlocks, ranges: ranges, on: $0, body) }
+        try await ClaimBench.run { try await run(nodeBlocks, ranges: ranges, cooldown: cooldown, on: $0, body) }
     }
 
     static func run(
-        _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, on claims: ClaimBench,
+        _ nodeBlocks: JSON, ranges: (Int, Int)? = nil, cooldown: String = "0s", on claims: ClaimBench,
         isolation: isolated (any Actor)? = #isolation, _ body: (BlockBench) async throws -> Void
     ) async throws {
         let subnets = Subnets.next()
         let bench = BlockBench(claims: claims, subnets: subnets, pool: subnets.name("sliced"))
-        try await bench.makePool(nodeBlocks, ranges: ranges)
+        try await bench.makePool(nodeBlocks, ranges: ranges, cooldown: cooldown)
         do {
             try await body(bench)
         } catch {
@@ -313,14 +371,16 @@ struct BlockBench: Sendable {
     }
 
     /// Makes another pool of the same subnet.
-    func another(_ suffix: String, _ nodeBlocks: JSON) async throws -> BlockBench {
+    func another(_ suffix: String, _ nodeBlocks: JSON, _ ranges: (Int, Int)? = nil) async throws -> BlockBench {
         let bench = BlockBench(claims: claims, subnets: subnets, pool: subnets.name(suffix))
-        try await bench.makePool(nodeBlocks, ranges: nil)
+        try await bench.makePool(nodeBlocks, ranges: ranges, cooldown: "0s")
         return bench
     }
 
-    private func makePool(_ nodeBlocks: JSON, ranges: (Int, Int)?) async throws {
-        var spec: JSON = ["subnet": .string(subnets.subnet4), "cooldown": "0s", "nodeBlocks": nodeBlocks]
+    private func makePool(_ nodeBlocks: JSON, ranges: (Int, Int)?, cooldown: String) async throws {
+        var spec: JSON = [
+            "subnet": .string(subnets.subnet4), "cooldown": .string(cooldown), "nodeBlocks": nodeBlocks,
+        ]
         if let ranges {
             spec["ranges"] = [.string("\(subnets.address4(ranges.0))-\(subnets.address4(ranges.1))")]
         }

@@ -89,6 +89,31 @@ struct ManyPoolsTests {
         }
     }
 
+    @Test func `what cools in the first pools rests while one that was passed over has a free address`() async throws {
+        try await PluginRig.run { rig in
+            let last = Self.count - 1
+            for index in 0...last {
+                _ = try await rig.makePool(
+                    "p\(index < 10 ? "0" : "")\(index)",
+                    [
+                        "ranges": [rig.range4((index + 1)...(index + 1))], "default": true, "cooldown": "300s",
+                        "nodes": [.string(rig.node.name)],
+                    ])
+            }
+            var given: [(sandbox: TestSandbox, address: String)] = []
+            for index in 0..<last {
+                let sandbox = try rig.node.newSandbox(pod: try await rig.makePod("pod-\(index)"))
+                let added = try await rig.node.add(sandbox, rig.node.configuration()).checked()
+                given.append((sandbox, added.addresses[0]))
+            }
+            let first = try #require(given.first { $0.address == rig.subnets.address4(1) })
+            try await rig.node.del(first.sandbox, rig.node.configuration()).checked()
+            let pod = try await rig.makePod("last")
+            let added = try await rig.node.add(try rig.node.newSandbox(pod: pod), rig.node.configuration()).checked()
+            #expect(added.addresses == [rig.subnets.address4(last + 1)])
+        }
+    }
+
     @Test func `a family whose first pools give nothing more is served by a later one`() async throws {
         try await PluginRig.run { rig in
             let node: JSON = [.string(rig.node.name)]

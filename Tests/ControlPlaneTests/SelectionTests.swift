@@ -64,6 +64,10 @@ struct SelectionTests {
             // A node that does not heed namespaces makes one request less, and does not follow their annotations.
             let deaf = rig.node.configuration(pools: [names[1]], ipam: ["namespaceAnnotations": false])
             #expect(try (20...29).contains(host(try await add(rig, pods[1], deaf))))
+            // Also where the namespace is read for what pools ask of it.
+            let pattern = rig.node.configuration(
+                pools: ["\(names[1])*"], ipam: ["namespaceAnnotations": false])
+            #expect(try (20...29).contains(host(try await add(rig, pods[1], pattern))))
         }
     }
 

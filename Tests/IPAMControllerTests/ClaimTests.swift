@@ -217,6 +217,44 @@ extension ControllerTests {
             }
         }
 
+        @Test func `the claim of a pod that ended without an address goes with it, whoever leads`() async throws {
+            try await ControllerRig.run { rig in
+                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                let pod = try await rig.makePod("web", on: node)
+                let object = AutomaticClaim(
+                    pod: PodReference(namespace: "default", name: pod.name, uid: pod.uid), interface: "eth0",
+                    networkName: "net", owner: nil
+                ).newObject()
+                let claim = try await rig.makeClaim(object, retention: ["policy": "For", "for": "1s"])
+                try await rig.waitForClaim(claim, "is looked at") { $0.status.observedGeneration > 0 }
+                try await rig.waitForSentinel(pool: pool)
+                #expect(rig.ledger.claims.value[claim.name] != nil)
+                try await rig.controlPlane.delete(pod)
+                _ = try await rig.ledger.claims.wait(for: "it is deleted", within: .seconds(120)) { claims -> Bool? in
+                    claims[claim.name] == nil ? true : nil
+                }
+            }
+        }
+
+        @Test func `what a claim that could not be read kept is freed when that is deleted`() async throws {
+            try await ControllerRig.idle { rig in
+                try await rig.withController { running in
+                    let claim = try await rig.makeClaim("vip")
+                    let name = try await rig.keep(10, for: claim, pool: try await rig.makePool())
+                    let endless: JSON = ["spec": ["retention": ["policy": "For", "for": "99999999999h"]]]
+                    do {
+                        try await rig.patch(.ipClaims, claim.name, endless, namespace: "default")
+                    } catch let error as APIError where error.status?.code == 422 {
+                        // From 1.25 on the server knows the bound.
+                        return
+                    }
+                    try await running.waitForMetric("berth_unreadable_objects_total{store=\"claims\"}", 1)
+                    try await rig.deleteClaim(claim)
+                    try await rig.ledger.waitUntilGone(name)
+                }
+            }
+        }
+
         @Test func `a claim by itself whose name is not that of its pod, interface and network is deleted`()
             async throws
         {
@@ -268,8 +306,9 @@ extension ControllerRig {
         throw TestSetUpError("IPAMClaim \(name) was not told anything")
     }
 
-    private func makeClaim(_ object: JSON) async throws -> ClaimReference {
+    fileprivate func makeClaim(_ object: JSON, retention: JSON? = nil) async throws -> ClaimReference {
         var object = object
+        if let retention { object["spec"]?["retention"] = retention }
         object["apiVersion"] = .string(BerthAPI.apiVersion)
         object["kind"] = "IPClaim"
         let whole = object

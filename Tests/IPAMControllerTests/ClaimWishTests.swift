@@ -123,10 +123,12 @@ extension ControllerTests {
         }
 
         @Test func `K5: a claim for an address that another holds says so, and gets it when it is free`() async throws {
-            try await ControllerRig.run { rig in
+            try await ControllerRig.run(throughProxy: true) { rig in
+                let proxy = try #require(rig.proxy)
                 let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
                 let pod = try await rig.makePod("holder", on: node)
                 let name = try await rig.enter(20, pool: pool, node: node, pod: pod)
+                try await rig.waitForSentinel(pool: pool)
                 let claim = try await rig.makeClaim("vip", ["addresses": [.string(name)]])
                 let taken = try await rig.waitForClaim(claim, "not Ready") {
                     $0.status.conditions.first?.reason == "AddressTaken"
@@ -137,6 +139,8 @@ extension ControllerTests {
                 #expect(condition.message.hasPrefix(wish), "\(condition.message)")
                 #expect(condition.message.contains("pod default/\(pod.name) (UID \(pod.uid))"), "\(condition.message)")
                 #expect(rig.ledger.state(name) == "Bound")
+                try await rig.waitForSentinel(251, pool: pool)
+                #expect(proxy.log.count("create", "ipallocations.ipam.berth.dev") == 0, "the store knows the holder")
                 try await rig.controlPlane.delete(pod)
                 try await rig.ledger.waitForState(name, "Held")
                 try await rig.waitForClaim(claim, "Ready") { $0.status.conditions.first?.status == .true }

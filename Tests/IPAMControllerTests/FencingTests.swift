@@ -170,16 +170,19 @@ extension ControllerTests {
         }
 
         @Test func `where a node agent reports, the controller only marks what seems to be nobody's`() async throws {
-            try await ControllerRig.run { rig in
-                let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
-                try await rig.makeAgent(node, seconds: 300)
-                let pod = try await rig.makePod("gone", on: node)
-                let name = try await rig.enter(10, pool: pool, node: node, pod: pod)
-                try await rig.controlPlane.delete(pod)
-                try await rig.waitForMark(name, "PodDeleted")
-                _ = try await rig.ledger.waitForEvent(about: pool, reason: "Marked")
-                try await rig.waitForSentinel(pool: pool)
-                #expect(rig.ledger.state(name) == "Bound")
+            try await ControllerRig.idle { rig in
+                try await rig.withController { running in
+                    let (pool, node) = (try await rig.makePool(), try await rig.makeNode())
+                    try await rig.makeAgent(node, seconds: 300)
+                    let pod = try await rig.makePod("gone", on: node)
+                    let name = try await rig.enter(10, pool: pool, node: node, pod: pod)
+                    try await rig.controlPlane.delete(pod)
+                    try await rig.waitForMark(name, "PodDeleted")
+                    _ = try await rig.ledger.waitForEvent(about: pool, reason: "Marked")
+                    try await rig.waitForSentinel(pool: pool)
+                    #expect(rig.ledger.state(name) == "Bound")
+                    try await running.waitForMetric("berth_allocations_marked{reason=\"PodDeleted\"}", 1)
+                }
             }
         }
 

@@ -44,6 +44,21 @@ import Testing
         try selection.plans().map { $0.pools.map(\.name) }
     }
 
+    @Test(arguments: [["blue-*", "blue-v6"], ["blue-v6", "blue-*"]])
+    func `a pool that is named must serve, whatever pattern names it too`(texts: [String]) throws {
+        let open = IPPool.Selection(allowPodSelection: true)
+        let pools = [try pool("blue-v4", "10.9.0.0/24", open), try pool("blue-v6", "fd09::/64")]
+        let annotated = facts(pod: ["ipam.berth.dev/pools": texts.joined(separator: ", ")])
+        let selection = try select(.defaults, annotated, pools)
+        guard case .annotation(let text)? = selection.problem else {
+            Issue.record("\(String(describing: selection.problem))")
+            return
+        }
+        #expect(text.contains("IPPool \"blue-v6\" may not be picked by annotations"), "\(text)")
+        let matched = try select(.defaults, facts(pod: ["ipam.berth.dev/pools": "blue-*"]), pools)
+        #expect(matched.problem == nil)
+    }
+
     // MARK: Which level decides
 
     private static let levels = [
