@@ -4,49 +4,75 @@ import IPAddressing
 
 /// The search in one pool, as the plugin makes it: by the hint of the pool's status, and by a list when that is wrong.
 struct Attempt {
+    /// What the pool gives when no other one gives anything, or before another block is claimed.
+    struct LastResort {
+        var address: IPAddress
+        /// It cools; else it is free, and the status does not say so.
+        var isCooling: Bool
+        var isOnly = true
+        /// In place of that of the attempt; nil where that will do.
+        var reason: String?
+    }
+
     var address: IPAddress?
     var isOnly = false
-    /// What could be taken over.
-    var cooling: IPAddress?
+    /// In their order.
+    var resorts: [LastResort] = []
     var reason: String
-    /// What cools is taken over before any other pool, or another block, is asked.
-    var endsSearch = false
+    /// The ADD fails for want of another block, before any pool behind is asked: ``NodeShare/conflict``.
+    var conflict: String?
+    /// A pool of which a list may show what its status does not is listed before the node asks for another block.
+    var awaitsList = false
 
     /// The same in a pool of which the node has blocks.
     ///
-    /// - Parameter earlier: Whether an earlier pool has an address that cools.
+    /// - Parameters:
+    ///   - exact: The one address that will do.
+    ///   - places: Where that may come from.
+    ///   - isDoubted: Whether the status of an earlier pool hides addresses that a list of it shows.
     init(
         _ pool: ValidatedPool, _ share: NodeShare?, _ taken: [IPAddress: AllocationState?], exact: IPAddress?,
-        earlier: Bool, using generator: inout some RandomNumberGenerator
+        of places: [ValidatedPool], isDoubted: Bool, using generator: inout some RandomNumberGenerator
     ) {
         guard let share else {
             self.init(pool, taken, exact: exact, using: &generator)
             return
         }
-        self.init(reason: share.subject)
-        for own in share.own where !own.usable.isEmpty && exact.map({ own.usable.contains($0) }) ?? true {
-            let attempt = Attempt(own, taken, exact: exact, using: &generator)
-            if cooling == nil { cooling = attempt.cooling }
-            reason = attempt.reason + " in this node's blocks"
-            if attempt.address != nil {
-                self = attempt
-                reason = attempt.reason + " in this node's blocks"
-                return
+        if exact != nil, let place = places.first {
+            self.init(place, taken, exact: exact, using: &generator)
+            if share.own.contains(place) {
+                reason += " in this node's blocks"
+            } else if address != nil {
+                isOnly = share.isOnly(pool)
+                reason = "\(share.subject): the node \(share.nextText)"
             }
-        }
-        // Only when nothing is left of these does the node ask for another block.
-        endsSearch = share.isUsable && (earlier || cooling != nil) && share.next.isAnotherBlock
-        // Nobody claims a block for the sake of one address.
-        guard !endsSearch, exact == nil || !share.isUsable else { return }
-        for more in share.more where exact.map({ more.usable.contains($0) }) ?? true {
-            let attempt = Attempt(more, taken, exact: exact, using: &generator)
-            guard let found = attempt.address else { continue }
-            address = found
-            isOnly = attempt.isOnly && (share.next != .claim || pool.strategy == .sequential)
-            reason = "\(share.subject): the node \(share.nextText)"
             return
         }
+        self.init(reason: share.subject)
+        for own in share.own where !own.usable.isEmpty {
+            var attempt = Attempt(own, taken, exact: nil, using: &generator)
+            attempt.reason += " in this node's blocks"
+            if attempt.address != nil {
+                self = attempt
+                return
+            }
+            resorts += attempt.resorts
+        }
+        awaitsList = isDoubted || resorts.contains { !$0.isCooling }
+        guard !awaitsList else { return }
+        // Only when nothing is left of these does the node ask for another block.
+        for more in share.more {
+            let attempt = Attempt(more, taken, exact: nil, using: &generator)
+            if let found = attempt.address {
+                address = found
+                isOnly = attempt.isOnly && share.isOnly(pool)
+                reason = "\(share.subject): the node \(share.nextText)"
+                return
+            }
+            resorts += attempt.resorts
+        }
         reason = "\(share.subject), and the node \(share.nextText)"
+        conflict = share.conflict
     }
 
     private init(reason: String) { self.reason = reason }
@@ -66,7 +92,7 @@ struct Attempt {
                 reason = "the requested address is free"
                 return
             }
-            if state == .cooling { cooling = exact }
+            if state == .cooling { resorts = [LastResort(address: exact, isCooling: true)] }
             reason = "the requested address is \(state?.rawValue.lowercased() ?? "taken")"
             return
         }
@@ -86,13 +112,26 @@ struct Attempt {
             }
         }
         isOnly = pool.strategy == .sequential || scan.freeCount == 1
-        cooling = source.coolingAddresses.first ?? scan.cooling.first
         // Without a status it draws blindly, and that is no fault.
         if refused > 0, pool.occupancy != nil {
             reason += "; its status is stale: \(Figures.count(refused, "create")) would be refused first"
         }
-        if address == nil, scan.freeCount > 0 {
-            reason = "its status says that nothing is free, though \(scan.freeCount) addresses are: it is stale"
+        guard address == nil else { return }
+        if let cooling = source.coolingAddresses.first ?? scan.cooling.first {
+            resorts = [LastResort(address: cooling, isCooling: true)]
+        }
+        guard scan.freeCount > 0 else { return }
+        reason = "its status says that nothing is free, though \(scan.freeCount) addresses are: it is stale"
+        // What was released without a cooldown is free, and only the controller would say so in the hint.
+        guard source.mayDoubtHint, source.scan == nil else { return }
+        source.doubtHint()
+        source.learn(scan)
+        if case .address(let free) = source.next(using: &generator) {
+            resorts = [
+                LastResort(
+                    address: free, isCooling: false, isOnly: isOnly,
+                    reason: reason + "; the plugin finds them by a list")
+            ]
         }
     }
 
@@ -106,4 +145,9 @@ struct Attempt {
             "none of \(capacity) \(what) is free\(more): \(counts.allocated) allocated, \(counts.cooling) cooling,"
             + " \(counts.held) held"
     }
+}
+
+extension NodeShare {
+    /// Whether there is no choice of what it claims.
+    fileprivate func isOnly(_ pool: ValidatedPool) -> Bool { next != .claim || pool.strategy == .sequential }
 }

@@ -52,18 +52,17 @@ extension ClusterReader {
             (sources, notes) = try annotated(json, key, notes, interface: interface)
             if let interface { sources = try Self.only(interface, of: sources, key) }
         }
-        let purpose = json["metadata"]?["annotations"]?[AnnotationKey.purpose]?.string
-        if let purpose, ValidatedReservation.isPurpose(purpose) {
-            notes.append("It names the purpose \"\(purpose)\", and gets what is reserved for it where there is any.")
-        }
-        let pools = Dictionary(try ruledPools().map { ($0.name, PoolEntry($0.pool, purpose: purpose)) }) { $1 }
+        let found = try rules(for: sources)
         var parts: [ExplainReport.Part] = []
         var taken: [String: [IPAddress: AllocationState?]] = [:]
         var generator = SystemRandomNumberGenerator()
-        var (explained, facts) = try facts(of: pod, json)
-        let blocks = pools.values.contains { $0.pool.spec.nodeBlocks != nil } ? try self.blocks() : []
+        let (explained, allFacts) = try facts(of: pod, json)
+        let blocks = found.pools.values.contains { $0.pool.spec.nodeBlocks != nil } ? try self.blocks() : []
+        func note(_ text: String) {
+            if !notes.contains(text) { notes.append(text) }
+        }
         for source in sources {
-            (facts.interface, facts.network, facts.master) = (source.interface, source.network, source.master)
+            let facts = allFacts.of(source)
             let request: PoolRequest
             do throws(SelectionError) {
                 request = try PoolRequest(source.demand, families: source.families, facts: facts)
@@ -71,23 +70,31 @@ extension ClusterReader {
                 parts.append(ExplainReport.Part(source, SelectionReasoning(slots: [], refusal: "\(error)")))
                 continue
             }
-            for network in Set(pools.values.map(\.pool.spec.network)).union(source.inlineNetworks)
-            where taken[network] == nil {
+            let pools = found.pools.merging(source.newPools(besides: found.pools, found.reservations)) { $1 }
+            for network in Set(pools.values.map(\.pool.spec.network)) where taken[network] == nil {
                 taken[network] = Dictionary(try self.taken(network: network).map { ($0.address, $0.state) }) { $1 }
             }
             var asking = source
             if asking.requested.isEmpty { asking.requested = request.addresses }
             var input = SelectionReasoning.Input(
                 request: request, facts: facts, staticAddresses: asking.staticAddresses, requested: asking.requested,
-                pools: pools, taken: taken, blocks: blocks, machineID: explained.machineID)
+                pools: pools.serving(request.purpose), taken: taken, blocks: blocks, machineID: explained.machineID)
+            if let purpose = request.purpose {
+                let isVain = !input.pools.values.contains { $0.valid?.purpose != nil }
+                let what =
+                    isVain
+                    ? "for which nothing is reserved: ordinary addresses are given"
+                    : "and gets what is reserved for it where there is any"
+                note("It names the purpose \"\(purpose)\", \(what).")
+            }
             let serving = SelectionReasoning.servingPools(input, using: &generator)
             if !serving.isEmpty { input.claim = try claim(of: explained, source, pools: serving) }
             if let claim = input.claim.claim {
                 switch ClaimPurpose(claim, named: request.purpose) {
                 case .asPod: break
                 case .instead(let purpose):
-                    input.pools = pools.mapValues { PoolEntry($0.pool, purpose: purpose) }
-                    notes.append("Its IPClaim names the purpose \"\(purpose)\", and gets what is reserved for it.")
+                    input.pools = pools.serving(purpose)
+                    note("Its IPClaim names the purpose \"\(purpose)\", and gets what is reserved for it.")
                 case .conflict(let text): input.claim.obstacle = input.claim.obstacle ?? text
                 }
             }
@@ -98,13 +105,28 @@ extension ClusterReader {
         }
         if pod.node.isEmpty {
             let considered = Set(parts.flatMap(\.reasoning.slots).flatMap(\.considered).map(\.name))
-            for name in considered.sorted() where pools[name]?.pool.spec.nodeBlocks != nil {
+            for name in considered.sorted() where found.pools[name]?.pool.spec.nodeBlocks != nil {
                 notes.append(
                     "IPPool \"\(name)\" is given to nodes in blocks: what the pod's node will have of it is not known yet."
                 )
             }
         }
         return ExplainReport(pod: key, parts: parts, held: try held(by: pod), notes: notes)
+    }
+
+    /// The pools with what is reserved in force, and the reservations where they are wanted, for no pool has them yet.
+    private func rules(
+        for sources: [NetworkSource]
+    ) throws -> (pools: [String: PoolEntry], reservations: [ValidatedReservation]) {
+        let entries = try self.pools()
+        var pools = Dictionary(entries.map { ($0.name, $0) }) { $1 }
+        let isCompiled = entries.allSatisfy(\.pool.hasCompiledReservations)
+        guard !isCompiled || sources.contains(where: { !$0.newPools(besides: pools, []).isEmpty }) else {
+            return (pools, [])
+        }
+        let reservations = try self.reservations()
+        pools = pools.mapValues { $0.ruled(by: reservations) }
+        return (pools, reservations)
     }
 
     private static func only(
@@ -215,5 +237,21 @@ extension ClusterReader {
                 "the cluster has no NetworkAttachmentDefinitions: Multus is not installed",
                 remedy: "give the node's configuration with --config /etc/cni/net.d/FILE, or pools with --pools NAME,…")
         }
+    }
+}
+
+extension [String: PoolEntry] {
+    /// As a claim for a purpose sees them; nil: for none.
+    fileprivate func serving(_ purpose: String?) -> Self { mapValues { PoolEntry($0.pool, purpose: purpose) } }
+}
+
+extension SelectionFacts {
+    /// What counts for one configuration.
+    func of(_ source: NetworkSource) -> SelectionFacts {
+        var facts = self
+        (facts.interface, facts.network, facts.master) = (source.interface, source.network, source.master)
+        // Pools may look at its labels all the same.
+        if !source.heedsNamespace { facts.namespace?.annotations = [:] }
+        return facts
     }
 }

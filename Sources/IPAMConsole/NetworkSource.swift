@@ -1,5 +1,5 @@
 import CNIProtocol
-import IPAMAPI
+package import IPAMAPI
 import IPAMConfiguration
 package import IPAMEngine
 package import IPAddressing
@@ -24,10 +24,13 @@ package struct NetworkSource: Hashable, Sendable {
     package var staticAddresses: [StaticAddress]
     /// Addresses that the configuration, or the pod, asks for by name.
     package var requested: [IPAddress]
+    /// Whether annotations of the pod's namespace count, as far as the configuration says it.
+    package var heedsNamespace: Bool
 
     package init(
         title: String, demand: PoolDemand, families: [IPFamily]? = nil, interface: String = firstInterface,
-        network: String = "", master: String? = nil, staticAddresses: [StaticAddress] = [], requested: [IPAddress] = []
+        network: String = "", master: String? = nil, staticAddresses: [StaticAddress] = [], requested: [IPAddress] = [],
+        heedsNamespace: Bool = true
     ) {
         self.title = title
         self.demand = demand
@@ -37,6 +40,7 @@ package struct NetworkSource: Hashable, Sendable {
         self.master = master
         self.staticAddresses = staticAddresses
         self.requested = requested
+        self.heedsNamespace = heedsNamespace
     }
 
     /// As if a configuration listed pools.
@@ -92,7 +96,8 @@ package struct NetworkSource: Hashable, Sendable {
                 NetworkSource(
                     title: title, demand: addresses.demand, families: addresses.families, interface: interface,
                     network: configuration.name, master: addresses.master, staticAddresses: addresses.staticAddresses,
-                    requested: requested.isEmpty ? configured : requested))
+                    requested: requested.isEmpty ? configured : requested,
+                    heedsNamespace: try configuration.ipam.bool("namespaceAnnotations") ?? true))
         } catch let error as CNIError {
             let details = error.details.isEmpty ? "" : " (\(error.details))"
             throw ConsoleError("\(title): \(error.message)\(details)")
@@ -101,11 +106,22 @@ package struct NetworkSource: Hashable, Sendable {
         }
     }
 
-    /// The networks of ranges that are written in the configuration: their pools may not exist yet.
-    package var inlineNetworks: Set<String> {
-        var networks = Set(staticAddresses.map(\.pool.network))
-        if case .inline(let elements) = demand { networks.formUnion(elements.flatMap { $0 }.map(\.network)) }
-        return networks
+    /// The ranges that are written in the configuration.
+    private var ranges: [InlinePoolDefinition] {
+        var ranges = staticAddresses.map(\.pool)
+        if case .inline(let elements) = demand { ranges += elements.flatMap { $0 } }
+        return ranges
+    }
+
+    /// The pools that the plugin makes for ranges, for there are none yet, with what is reserved in force.
+    package func newPools(
+        besides pools: [String: PoolEntry], _ reservations: [ValidatedReservation]
+    ) -> [String: PoolEntry] {
+        Dictionary(
+            ranges.filter { pools[$0.poolName] == nil }.map {
+                ($0.poolName, PoolEntry($0.pool).ruled(by: reservations))
+            }
+        ) { $1 }
     }
 }
 

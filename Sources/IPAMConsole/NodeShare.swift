@@ -17,6 +17,8 @@ package struct NodeShare: Hashable, Sendable {
         package var capacity: UInt128
         /// Another block that shares addresses with it; nil where there is none.
         package var overlap: String?
+        /// That one was there before, so that nodes give nothing of this block.
+        package var isLeftOut: Bool
     }
 
     /// What a claim does that finds nothing in the node's own blocks.
@@ -29,11 +31,13 @@ package struct NodeShare: Hashable, Sendable {
         case borrow
         /// It gets nothing of this pool.
         case nothing
+        /// It fails, for a block of the node is left out: ``NodeShare/conflict``.
+        case refuse
 
         var isAnotherBlock: Bool {
             switch self {
             case .takeBack, .claim: true
-            case .borrow, .nothing: false
+            case .borrow, .nothing, .refuse: false
             }
         }
     }
@@ -46,6 +50,9 @@ package struct NodeShare: Hashable, Sendable {
     package let prefixLength: Int
     package let allowsBorrowing: Bool
     package let next: Next
+    /// Which block of the node is left out, for it overlaps an older one: a sentence. Whoever must claim another block of
+    /// the pool fails with it. Nil where there is none.
+    package let conflict: String?
     /// The pool as the node may use it now.
     let own: [ValidatedPool]
     /// What comes when that has nothing; empty where nothing does.
@@ -69,8 +76,16 @@ package struct NodeShare: Hashable, Sendable {
             ($1.metadata.creationTimestamp ?? "", $0.cidr.address)
                 < ($0.metadata.creationTimestamp ?? "", $1.cidr.address)
         }
-        let active = ours.filter { $0.spec.state == .active }
-        let resting = ours.first { $0.spec.state == .releasing && pool.isUseful($0.cidr) }
+        let overlaps = ours.map { block in
+            near.filter { $0.name != block.name && $0.overlaps(block) }.min { $0.age < $1.age }
+        }
+        let leftOut = Dictionary(
+            uniqueKeysWithValues: zip(ours, overlaps).compactMap { block, other in
+                other.flatMap { $0.age < block.age ? (block.name, $0) : nil }
+            })
+        let fit = ours.filter { leftOut[$0.name] == nil }
+        let active = fit.filter { $0.spec.state == .active }
+        let resting = fit.first { $0.spec.state == .releasing && pool.isUseful($0.cidr) }
         let numbers = pool.freeBlocks(besides: near.map(\.cidr))
         self.node = node
         free = numbers.count
@@ -78,15 +93,21 @@ package struct NodeShare: Hashable, Sendable {
         prefixLength = pool.nodeBlocks?.prefixLength ?? 0
         allowsBorrowing = pool.nodeBlocks?.borrowing ?? false
         own = pool.narrowed(to: active, isLast: false)
-        blocks = ours.map { block in
+        blocks = zip(ours, overlaps).map { block, other in
             Block(
                 name: block.name, cidr: block.cidr, state: block.spec.state, isByHand: block.spec.machineID.isEmpty,
                 used: taken.keys.count { block.cidr.contains($0) },
                 capacity: pool.narrowed(to: [block], isLast: false).first?.usable.count ?? 0,
-                overlap: near.first { $0.name != block.name && $0.overlaps(block) }?.reference)
+                overlap: other?.reference, isLeftOut: leftOut[block.name] != nil)
+        }
+        conflict = ours.last { leftOut[$0.name] != nil }.flatMap { block in
+            leftOut[block.name].map { "\(block.reference) overlaps \($0.reference): delete one of them" }
         }
         let number = pool.strategy == .sequential ? numbers.first : numbers.randomElement(using: &generator)
-        if let resting {
+        if conflict != nil {
+            next = .refuse
+            more = []
+        } else if let resting {
             next = .takeBack(resting.name)
             more = pool.narrowed(to: [resting], isLast: false)
         } else if let cidr = number.flatMap({ pool.block(at: $0) }) {
@@ -117,21 +138,29 @@ package struct NodeShare: Hashable, Sendable {
         case .claim: "claims one of the \(free) blocks of \(size) that are free, of \(total)"
         case .borrow: "borrows addresses of other nodes' blocks, for none of \(total) blocks of \(size) is free"
         case .nothing: "gets nothing: none of \(total) blocks of \(size) is free"
+        case .refuse: "claims no other one: \(conflict ?? "one of its blocks overlaps another one")"
         }
     }
 
     /// Lines about the node's share, without an indent.
     var lines: [String] {
+        isUsable ? blockLines + ["when they are full the node \(nextText)"] : blockLines
+    }
+
+    /// Lines about its blocks alone.
+    var blockLines: [String] {
         let width = blocks.map { "\($0.cidr)".count }.max() ?? 0
-        var lines = blocks.map { block in
+        return blocks.map { block in
             let cidr = "\(block.cidr)"
             let hand = block.isByHand ? ", by hand" : ""
-            let overlap = block.overlap.map { "; overlaps \($0): delete one of them" } ?? ""
+            let overlap = block.overlap.map { other in
+                block.isLeftOut
+                    ? "; not used, for it overlaps \(other), which is older: delete one of them"
+                    : "; overlaps \(other): delete one of them"
+            }
             return "block \(cidr)\(String(repeating: " ", count: width - cidr.count))   \(block.state.rawValue)\(hand),"
-                + " \(block.used) of \(block.capacity) used\(overlap)"
+                + " \(block.used) of \(block.capacity) used\(overlap ?? "")"
         }
-        if isUsable { lines.append("when they are full the node \(nextText)") }
-        return lines
     }
 
     package var json: JSON {
@@ -141,20 +170,28 @@ package struct NodeShare: Hashable, Sendable {
             case .claim: "Claim"
             case .borrow: "Borrow"
             case .nothing: "Nothing"
+            case .refuse: "Refuse"
             }
-        return [
+        var json: JSON = [
             "node": .string(node),
             "blocks": .array(
                 blocks.map { block in
                     var json: JSON = [
                         "name": .string(block.name), "cidr": .string("\(block.cidr)"),
                         "state": .string(block.state.rawValue), "byHand": .bool(block.isByHand),
-                        "used": .int(block.used), "capacity": .int(block.capacity),
+                        "used": .int(block.used), "capacity": .int(block.capacity), "leftOut": .bool(block.isLeftOut),
                     ]
                     json["overlaps"] = block.overlap.map { .string($0) }
                     return json
                 }),
             "free": .int(free), "total": .int(total), "borrowing": .bool(allowsBorrowing), "next": .string(nextName),
         ]
+        json["conflict"] = conflict.map { .string($0) }
+        return json
     }
+}
+
+extension ValidatedBlock {
+    /// Of two blocks the lesser one was there first.
+    fileprivate var age: (String, String) { (metadata.creationTimestamp ?? "", name) }
 }

@@ -13,7 +13,8 @@ extension SelectionReasoning {
                 let padding = String(repeating: " ", count: width - pool.name.count)
                 let verdict = style.apply(pool.verdict.tint, to: pool.verdict.text)
                 text += "    \(index + 1). \(pool.name)\(padding)   \(verdict): \(pool.reason)\n"
-                for line in pool.share?.lines ?? [] { text += "         \(line)\n" }
+                let lines = pool.verdict == .fatal ? pool.share?.blockLines : pool.share?.lines
+                for line in lines ?? [] { text += "         \(line)\n" }
             }
             text += "    → \(slot.outcome.text(style))\n"
         }

@@ -108,25 +108,20 @@ package struct SelectionReasoning: Hashable, Sendable {
         slots = []
         let (groups, problem) = Self.groups(input, using: &generator)
         let fatal = groups.flatMap(\.candidates).filter { $0.pool == nil && $0.isNamed }.map(\.text)
-        var ending = problem.map { "\($0)" } ?? (fatal.isEmpty ? nil : fatal.joined(separator: "; "))
-        ending = ending ?? input.claim.obstacle
-        guard ending == nil else {
-            slots = groups.map(Self.ended)
+        if let ending = problem.map({ "\($0)" }) ?? (fatal.isEmpty ? nil : fatal.joined(separator: "; ")) {
+            slots = groups.map { Self.ended($0) }
             refusal = ending
             return
         }
         do {
-            var plans = try Self.plans(groups, input.requested)
-            if let claim = input.claim.planned {
-                plans = try SlotPlan.serving(claim, plans, requested: input.requested, wishes: input.claim.wishes)
-            }
+            let plans = try Self.plans(groups, input)
             let kept = Self.kept(input.claim, plans)
             for (index, (group, plan)) in zip(groups, plans).enumerated() {
                 slots.append(
                     Self.reasoning(group, plan, input.claim, kept: kept[index], input.taken, using: &generator))
             }
         } catch {
-            slots = groups.map(Self.ended)
+            slots = groups.map { Self.ended($0, by: error as? BlockConflict) }
             refusal = "\(error)"
             return
         }
@@ -156,7 +151,7 @@ package struct SelectionReasoning: Hashable, Sendable {
             where kept[index] == nil && (plan.exact != nil) == isExact && !plan.isStatic {
                 let found = rest.firstIndex { spec in
                     (plan.exact == nil || plan.exact == spec.address)
-                        && plan.pools.contains {
+                        && (plan.pools + plan.deferred).contains {
                             $0.name == spec.pool && $0.network == spec.network && $0.usable.contains(spec.address)
                         }
                 }
@@ -166,130 +161,14 @@ package struct SelectionReasoning: Hashable, Sendable {
         return kept
     }
 
-    // MARK: Which pools, in which order
-
-    private struct Candidate {
-        var name: String
-        /// Nil when it cannot be used by anyone.
-        var pool: ValidatedPool?
-        /// Why it is out: a predicate. Nil where it may serve.
-        var exclusion: String?
-        var isNamed = true
-        /// It is out by the namespace's quota alone, and gives what is kept.
-        var isAtQuota = false
-        var share: NodeShare?
-
-        /// It gives something, be it only what is kept.
-        var mayServe: Bool { exclusion == nil || isAtQuota }
-
-        /// What the node may use of it, in order.
-        var alternatives: [ValidatedPool] {
-            share.map { $0.isUsable ? $0.own : $0.own + $0.more } ?? pool.map { [$0] } ?? []
-        }
-        var text: String { "IPPool \"\(name)\" \(exclusion ?? "would serve")" }
-    }
-
-    /// What one address may come from.
-    private struct Group {
-        var title: String
-        var candidates: [Candidate]
-        var exact: IPAddress?
-    }
-
-    private static func groups(
-        _ input: Input, using generator: inout some RandomNumberGenerator
-    ) -> ([Group], problem: SelectionError?) {
-        var groups: [Group]
-        var problem: SelectionError?
-        if case .inline(let elements) = input.request.pools {
-            groups = Self.groups(elements, input)
-        } else {
-            let selection = PoolSelection(
-                input.request.list, input.request, pools: input.pools.mapValues(\.validated), facts: input.facts)
-            groups = Self.groups(selection)
-            problem = selection.problem
-        }
-        for group in groups.indices {
-            for index in groups[group].candidates.indices {
-                let candidate = groups[group].candidates[index]
-                guard candidate.mayServe, let pool = candidate.pool, pool.nodeBlocks != nil,
-                    !input.facts.node.isEmpty
-                else { continue }
-                groups[group].candidates[index].share = NodeShare(
-                    pool, input.blocks, node: input.facts.node, machineID: input.machineID,
-                    taken: input.taken[pool.network] ?? [:], using: &generator)
-            }
-        }
-        return (groups + Self.groups(input.staticAddresses, input), problem)
-    }
-
-    private static func groups(_ selection: PoolSelection) -> [Group] {
-        let candidates = selection.considered.map {
-            Candidate(
-                name: $0.name, pool: $0.pool, exclusion: $0.exclusion, isNamed: $0.isNamed, isAtQuota: $0.isAtQuota)
-        }
-        // One that cannot be read has no family; it is shown with the first.
-        guard let first = selection.families.first else { return [Group(title: "address", candidates: candidates)] }
-        return selection.families.map { family in
-            Group(title: "\(family)", candidates: candidates.filter { ($0.pool?.family ?? first) == family })
-        }
-    }
-
-    private static func groups(
-        _ elements: [[InlinePoolDefinition]], _ input: Input
-    ) -> [Group] {
-        elements.enumerated().map { index, element in
-            Group(
-                title: elements.count == 1 ? "range" : "range \(index + 1)",
-                candidates: element.map { inline($0, input) })
-        }
-    }
-
-    private static func groups(_ fixed: [StaticAddress], _ input: Input) -> [Group] {
-        fixed.map { fixed in
-            Group(
-                title: "static address \(fixed.address)", candidates: [inline(fixed.pool, input)], exact: fixed.address)
-        }
-    }
-
-    /// The plugin makes the pool of a range when it sees it first.
-    private static func inline(_ definition: InlinePoolDefinition, _ input: Input) -> Candidate {
-        let name = definition.poolName
-        let entry = input.pools[name] ?? PoolEntry(definition.pool)
-        guard definition.matches(entry.pool) else {
-            return Candidate(name: name, exclusion: "is not what the configuration describes: it was edited")
-        }
-        switch entry.validated {
-        case .success(let pool):
-            let limit = pool.refusal == nil ? pool.quotaRefusal(input.facts.pod?.namespace) : nil
-            return Candidate(name: name, pool: pool, exclusion: pool.refusal ?? limit, isAtQuota: limit != nil)
-        case .failure(let problem): return Candidate(name: name, exclusion: "is invalid: \(problem)")
-        }
-    }
-
-    /// - Throws: When a slot has no pool, or a requested address has no slot.
-    private static func plans(_ groups: [Group], _ requested: [IPAddress]) throws(SlotPlanError) -> [SlotPlan] {
-        func plan(_ group: Group) throws(SlotPlanError) -> SlotPlan {
-            let usable = group.candidates.filter(\.mayServe).flatMap(\.alternatives)
-            guard !usable.isEmpty else { throw .noUsablePool(reasons: group.candidates.map(\.text)) }
-            return SlotPlan(usable: usable, closed: [])
-        }
-        var plans: [SlotPlan] = []
-        for group in groups where group.exact == nil { plans.append(try plan(group)) }
-        plans = try SlotPlan.assign(requested, to: plans)
-        for group in groups {
-            guard let exact = group.exact else { continue }
-            var fixed = try plan(group)
-            fixed.isStatic = true
-            plans += try SlotPlan.assign([exact], to: [fixed])
-        }
-        return plans
-    }
-
-    private static func ended(_ group: Group) -> SlotReasoning {
+    /// - Parameter conflict: What is wrong with the blocks of a pool, where that ends the search.
+    private static func ended(_ group: Group, by conflict: BlockConflict? = nil) -> SlotReasoning {
         SlotReasoning(
             title: group.title,
             considered: group.candidates.map { candidate in
+                if let conflict, conflict.pool == candidate.name {
+                    return ConsideredPool(candidate.name, .fatal, conflict.text, share: candidate.share)
+                }
                 guard let exclusion = candidate.exclusion else {
                     return ConsideredPool(candidate.name, .notNeeded, "it could serve")
                 }
@@ -306,7 +185,17 @@ package struct SelectionReasoning: Hashable, Sendable {
     ) -> SlotReasoning {
         var considered: [ConsideredPool] = []
         var outcome: SlotReasoning.Outcome?
-        var cooling: (address: IPAddress, pool: String)?
+        // What comes when no pool gives anything else.
+        var resorts: [(index: Int, found: Attempt.LastResort)] = []
+        func settle(_ resort: (index: Int, found: Attempt.LastResort)?) {
+            guard let (index, found) = resort else { return }
+            let name = considered[index].name
+            outcome =
+                found.isCooling
+                ? .takeOver(found.address, pool: name) : .address(found.address, pool: name, isOnly: found.isOnly)
+            considered[index].verdict = .chosen
+            if let reason = found.reason { considered[index].reason = reason }
+        }
         if let kept { outcome = .kept(kept.address, pool: kept.pool, claim: claim.key) }
         for candidate in group.candidates {
             if let exclusion = candidate.exclusion, !(candidate.isAtQuota && kept?.pool == candidate.name) {
@@ -323,27 +212,30 @@ package struct SelectionReasoning: Hashable, Sendable {
                 let isHere = kept.pool == pool.name
                 let place = isHere ? "" : " of another pool"
                 add(isHere ? .chosen : .notNeeded, "\(kept.address)\(place) is kept for the pod")
+            } else if case .refused = outcome {
+                add(.skipped, "is not asked: the ADD fails before")
             } else if outcome != nil {
                 add(.notNeeded, "an earlier pool serves")
             } else {
                 let attempt = Attempt(
-                    pool, candidate.share, taken[pool.network] ?? [:], exact: plan.exact, earlier: cooling != nil,
-                    using: &generator)
+                    pool, candidate.share, taken[pool.network] ?? [:], exact: plan.exact, of: plan.places(in: pool),
+                    isDoubted: resorts.contains { !$0.found.isCooling }, using: &generator)
                 if let address = attempt.address {
                     outcome = .address(address, pool: pool.name, isOnly: attempt.isOnly)
-                } else if cooling == nil, let address = attempt.cooling {
-                    cooling = (address, pool.name)
+                    add(.chosen, attempt.reason)
+                } else if let conflict = attempt.conflict {
+                    outcome = .refused("\(BlockConflict(pool: pool.name, text: conflict))")
+                    add(.fatal, attempt.reason)
+                } else {
+                    resorts += attempt.resorts.map { (considered.count, $0) }
+                    add(.skipped, attempt.reason)
+                    if attempt.awaitsList { settle(resorts.first { !$0.found.isCooling }) }
                 }
-                add(outcome == nil ? .skipped : .chosen, attempt.reason)
-                if attempt.endsSearch, let cooling { outcome = .takeOver(cooling.address, pool: cooling.pool) }
             }
         }
-        if outcome == nil, let cooling { outcome = .takeOver(cooling.address, pool: cooling.pool) }
-        if case .takeOver(_, let name) = outcome, let index = considered.firstIndex(where: { $0.name == name }) {
-            considered[index].verdict = .chosen
-        }
+        if outcome == nil { settle(resorts.first) }
         let givers = group.candidates.filter { candidate in
-            plan.exact.map { exact in candidate.alternatives.contains { $0.usable.contains(exact) } } ?? true
+            plan.exact == nil || candidate.pool.map { !plan.places(in: $0).isEmpty } ?? false
         }
         let refusal: String
         if givers.allSatisfy({ $0.exclusion != nil }) {
@@ -358,7 +250,6 @@ package struct SelectionReasoning: Hashable, Sendable {
     private static func lack(
         of candidate: Candidate, _ group: Group, _ plan: SlotPlan, _ finding: ClaimFinding
     ) -> String? {
-        let alternatives = candidate.alternatives
         if candidate.pool?.purpose == nil,
             group.candidates.contains(where: { $0.mayServe && $0.pool?.purpose != nil })
         {
@@ -369,9 +260,14 @@ package struct SelectionReasoning: Hashable, Sendable {
         {
             return "is none of those that IPClaim \(finding.key) names (spec.pools)"
         }
-        if let exact = plan.exact, !alternatives.contains(where: { $0.usable.contains(exact) }) {
+        if let exact = plan.exact, let pool = candidate.pool, plan.places(in: pool).isEmpty {
             return "cannot give the requested \(exact)"
         }
         return nil
     }
+}
+
+extension SlotPlan {
+    /// What of a pool the address may come from.
+    fileprivate func places(in pool: ValidatedPool) -> [ValidatedPool] { pools.filter { $0.name == pool.name } }
 }

@@ -188,6 +188,12 @@ package struct CandidateSource: Sendable {
         struck.subtract(scan.cooling)
     }
 
+    /// The most addresses of a pool that is listed as a whole although its hint says that it is full.
+    private static let doubtedPool: UInt128 = 1024
+
+    /// Whether the pool is small enough for that, and what is released is free at once, so that a hint is soon behind.
+    package var mayDoubtHint: Bool { pool.cooldownSeconds == 0 && pool.usable.count <= Self.doubtedPool }
+
     /// Before a scan that is made though the hint says that nothing is free. Such a hint may be right: it counts what pools
     /// that overlap this one gave, and a scan does not. So a few refusals end the search.
     package mutating func doubtHint() { mostStruck = struck.count + Self.hintedProbes }

@@ -70,8 +70,8 @@ package enum SlotPlanError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension SlotPlan {
-    /// Those that may give a certain address.
-    private var givers: [ValidatedPool] { pools + deferred }
+    /// Those that may give an address, now or when it is their turn.
+    var givers: [ValidatedPool] { pools + deferred }
 
     /// One slot from alternatives, in their order. A pool that takes no new claims is passed over; one of which all is
     /// reserved is not, for it is exhausted like any other that is full.

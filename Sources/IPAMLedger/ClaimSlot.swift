@@ -18,8 +18,6 @@ import KubernetesCore
 /// - Errors: ``State/failed(_:)`` carries the reason.
 struct ClaimSlot: Sendable {
     static let maximumCreates = 256
-    /// The most addresses of a pool that is listed as a whole although its hint says that it is full.
-    static let doubtedPool: UInt128 = 1024
     static let maximumTakeOvers = 3
     /// How long a cooling address is left alone after this claimant first saw it, on the claimant's own clock: longer
     /// than a main plugin needs between the IPAM DEL and the removal of the link.
@@ -265,7 +263,7 @@ struct ClaimSlot: Sendable {
             let pool = sources[index].pool
             guard sources[index].scan != nil else {
                 // What was released without a cooldown is free, and only the controller would say so in the hint.
-                let isDoubtful = pool.cooldownSeconds == 0 && pool.usable.count <= Self.doubtedPool
+                let isDoubtful = sources[index].mayDoubtHint
                 if hasMore, !isDoubtful { continue }
                 if isDoubtful { sources[index].doubtHint() }
                 state = .needsScan(source: index, isDoubtful ? .everything : .cooling)

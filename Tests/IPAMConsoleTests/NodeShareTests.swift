@@ -19,15 +19,20 @@ import Testing
 
     private func block(
         _ cidr: String, of entry: PoolEntry, node: String = "n1", machineID: String = "m1",
-        state: BlockState = .active
+        state: BlockState = .active, minute: Int? = nil
     ) throws -> ValidatedBlock {
-        ValidatedBlock(
+        let new = ValidatedBlock(
             try IPPrefix(parsing: cidr), of: try valid(entry), node: node, machineID: machineID, state: state)
+        guard let minute else { return new }
+        return try ValidatedBlock(
+            IPBlock(
+                metadata: ObjectMetadata(name: new.name, creationTimestamp: "2026-01-02T03:0\(minute):00Z"),
+                spec: new.spec))
     }
 
     private func reason(
         _ entries: [PoolEntry], _ blocks: [ValidatedBlock], taken: [String: AllocationState] = [:],
-        requested: [String] = [], node: String = "n1"
+        requested: [String] = [], node: String = "n1", claim: ClaimFinding = ClaimFinding()
     ) throws -> SelectionReasoning {
         var generator = FixedGenerator()
         var addresses: [IPAddress: AllocationState?] = [:]
@@ -37,7 +42,7 @@ import Testing
             request: try PoolRequest(named(entries.map(\.name)), facts: facts), facts: facts,
             requested: try requested.map { try IPAddress(parsing: $0) },
             pools: Dictionary(uniqueKeysWithValues: entries.map { ($0.name, $0) }), taken: ["": addresses],
-            blocks: blocks, machineID: "m1")
+            blocks: blocks, machineID: "m1", claim: claim)
         return SelectionReasoning(input, using: &generator)
     }
 
@@ -71,13 +76,57 @@ import Testing
         #expect(full.slots[0].considered[0].share?.next == .claim)
     }
 
-    @Test func `What cools in its blocks is taken over before another one is claimed`() throws {
+    private let other = pool("other", IPPool.Spec(subnet: "10.1.0.0/30", strategy: .sequential))
+
+    @Test func `What cools in its blocks rests while another block, or a pool behind, has something`() throws {
         let blue = sliced()
-        let reasoning = try reason(
-            [blue, pool("other", IPPool.Spec(subnet: "10.1.0.0/24"))], [try block("10.0.0.0/30", of: blue)],
-            taken: ["10.0.0.1": .bound, "10.0.0.2": .cooling, "10.0.0.3": .bound])
-        #expect(reasoning.slots[0].outcome == .takeOver(try IPAddress(parsing: "10.0.0.2"), pool: "blue"))
-        #expect(reasoning.slots[0].considered.map(\.verdict) == [.chosen, .notNeeded])
+        let own = try block("10.0.0.0/30", of: blue)
+        let taken: [String: AllocationState] = [
+            "10.0.0.1": .bound, "10.0.0.2": .cooling, "10.0.0.3": .bound,
+        ]
+        let claims = try reason([blue, other], [own], taken: taken)
+        #expect(claims.slots[0].outcome == .address(try IPAddress(parsing: "10.0.0.4"), pool: "blue", isOnly: true))
+        #expect(claims.slots[0].considered.map(\.verdict) == [.chosen, .notNeeded])
+        let blocks = [own, try block("10.0.0.4/30", of: blue, node: "n2", machineID: "m2")]
+        let behind = try reason([blue, other], blocks, taken: taken)
+        #expect(behind.slots[0].outcome == .address(try IPAddress(parsing: "10.1.0.1"), pool: "other", isOnly: true))
+        var full = taken
+        (full["10.1.0.1"], full["10.1.0.2"]) = (.bound, .cooling)
+        let last = try reason([blue, other], blocks, taken: full)
+        #expect(last.slots[0].outcome == .takeOver(try IPAddress(parsing: "10.0.0.2"), pool: "blue"))
+        #expect(last.slots[0].considered.map(\.verdict) == [.chosen, .skipped])
+        // It borrows before it takes over, and what others' blocks have cooling comes after its own.
+        let borrowing = sliced(true)
+        let borrowed = try reason([borrowing, other], blocks, taken: full)
+        #expect(
+            borrowed.slots[0].outcome == .address(try IPAddress(parsing: "10.0.0.4"), pool: "blue", isOnly: true))
+    }
+
+    @Test func `Behind a pool that may serve the node claims nothing until that is used up`() throws {
+        let blue = sliced()
+        #expect(
+            try reason([other, blue], []).slots[0].considered.map(\.verdict) == [.chosen, .notNeeded])
+        let full = try reason([other, blue], [], taken: ["10.1.0.1": .bound, "10.1.0.2": .cooling])
+        #expect(full.slots[0].outcome == .address(try IPAddress(parsing: "10.0.0.1"), pool: "blue", isOnly: true))
+        // What a claim asks for is looked for in the blocks that are there.
+        let claim = IPClaim(
+            metadata: ObjectMetadata(name: "vip", namespace: "shop", uid: "c1"),
+            spec: IPClaim.Spec(addresses: ["10.0.0.1"]))
+        let finding = ClaimFinding(
+            .named(annotation: "a"), key: PodKey(namespace: "shop", name: "vip"), claim: claim)
+        let wanting = try reason([other, blue], [], claim: finding)
+        #expect(wanting.refusal?.contains("outside of this node's blocks") == true, "\(wanting)")
+        #expect(try reason([blue, other], [], claim: finding).isServed)
+        // For what the pod itself asks for a block is claimed wherever the pool is.
+        #expect(try reason([other, blue], [], requested: ["10.0.0.1"]).isServed)
+        // Of another pool the node may yet have more: that comes first.
+        let green = pool(
+            "green",
+            IPPool.Spec(subnet: "10.2.0.0/29", strategy: .sequential, nodeBlocks: NodeBlocks(prefixLength: 30)))
+        let two = try reason(
+            [blue, green], [try block("10.0.0.0/30", of: blue), try block("10.2.0.0/30", of: green)],
+            taken: ["10.0.0.1": .bound, "10.0.0.2": .bound, "10.0.0.3": .bound])
+        #expect(two.slots[0].outcome == .address(try IPAddress(parsing: "10.0.0.4"), pool: "blue", isOnly: true))
     }
 
     @Test func `A block on its way back is taken back before a free one is claimed`() throws {
@@ -116,6 +165,60 @@ import Testing
         #expect(share.blocks[0].isByHand)
         #expect(share.blocks[0].overlap == "IPBlock \"10.0.0.0-31\" of node \"n2\"")
         #expect(share.json["blocks"]?.array?.first?["byHand"] == true)
+        #expect(share.json["blocks"]?.array?.first?["leftOut"] == false)
+    }
+
+    @Test func `A block that overlaps an older one is not used, and refuses an ADD that must claim another`() throws {
+        let blue = sliced()
+        let later = try block("10.0.0.0/30", of: blue, machineID: "", minute: 5)
+        let older = try block("10.0.0.0/31", of: blue, node: "n2", machineID: "m2", minute: 4)
+        let text =
+            "IPBlock \"10.0.0.0-30\" of node \"n1\" overlaps IPBlock \"10.0.0.0-31\" of node \"n2\": delete one of them"
+        let alone = try reason([blue, other], [later, older])
+        #expect(alone.refusal == "IPPool \"blue\": \(text)")
+        #expect(
+            alone.text(Style()) == """
+                  IPv4
+                    1. blue    in the way: \(text)
+                         block 10.0.0.0/30   Active, by hand, 0 of 3 used; not used, for it overlaps IPBlock "10.0.0.0-31" of node "n2", which is older: delete one of them
+                    2. other   not needed: it could serve
+                    → nothing: nothing is given
+
+                """)
+        // Another block of the node serves while it has room.
+        let second = try block("10.0.0.4/30", of: blue, minute: 1)
+        let served = try reason([blue], [later, older, second])
+        #expect(served.slots[0].outcome == .address(try IPAddress(parsing: "10.0.0.4"), pool: "blue", isOnly: true))
+        let none = try reason(
+            [blue], [later, older, second], taken: ["10.0.0.4": .bound, "10.0.0.5": .bound, "10.0.0.6": .cooling])
+        #expect(none.refusal == "IPv4: IPPool \"blue\": \(text)")
+        #expect(try reason([other, blue], [later, older], requested: ["10.0.0.1"]).refusal == alone.refusal)
+
+        let behind = try reason([other, blue], [later, older])
+        #expect(behind.slots[0].considered.map(\.verdict) == [.chosen, .notNeeded])
+        #expect(behind.slots[0].considered[1].share?.json["conflict"]?.string == text)
+        let taken: [String: AllocationState] = ["10.1.0.1": .bound, "10.1.0.2": .bound]
+        let room = try reason([other, blue], [later, older, second], taken: taken)
+        #expect(room.slots[0].outcome == .address(try IPAddress(parsing: "10.0.0.4"), pool: "blue", isOnly: true))
+        let last = pool("last", IPPool.Spec(subnet: "10.3.0.0/30"))
+        let full = try reason([other, blue, last], [later, older], taken: taken)
+        #expect(full.refusal == "IPv4: IPPool \"blue\": \(text)")
+        #expect(full.slots[0].considered.map(\.verdict) == [.skipped, .fatal, .skipped])
+        #expect(
+            full.slots[0].considered[1].reason
+                == "this node's blocks are not in use, and the node claims no other one: \(text)")
+    }
+
+    @Test func `Of two blocks that overlap the older one is used, and of those of one moment the first by name`() throws
+    {
+        let blue = sliced()
+        for minutes in [(4, 5), (4, 4)] {
+            let own = try block("10.0.0.0/30", of: blue, minute: minutes.0)
+            let other = try block("10.0.0.0/31", of: blue, node: "n2", machineID: "m2", minute: minutes.1)
+            let share = try #require(try reason([blue], [own, other]).slots[0].considered[0].share)
+            #expect(share.conflict == nil)
+            #expect(share.isUsable)
+        }
     }
 
     @Test func `A requested address must be in a block of the node`() throws {

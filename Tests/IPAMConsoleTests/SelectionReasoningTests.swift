@@ -13,16 +13,19 @@ import Testing
 
     private func reason(
         _ demand: PoolDemand, _ pools: [PoolEntry], taken: [String: AllocationState] = [:],
-        requested: [String] = [], statics: [StaticAddress] = []
+        requested: [String] = [], statics: [StaticAddress] = [], annotations: [String: String] = [:],
+        blocks: [ValidatedBlock] = []
     ) throws -> SelectionReasoning {
         var generator = FixedGenerator()
         var addresses: [IPAddress: AllocationState?] = [:]
         for (text, state) in taken { addresses[try IPAddress(parsing: text)] = state }
-        let facts = SelectionFacts(node: "n1")
+        let facts = SelectionFacts(
+            pod: .init(namespace: "shop", name: "web-0", marks: .init(annotations: annotations)), node: "n1")
         let input = SelectionReasoning.Input(
             request: try PoolRequest(demand, facts: facts), facts: facts, staticAddresses: statics,
             requested: try requested.map { try IPAddress(parsing: $0) },
-            pools: Dictionary(uniqueKeysWithValues: pools.map { ($0.name, $0) }), taken: ["": addresses])
+            pools: Dictionary(uniqueKeysWithValues: pools.map { ($0.name, $0) }), taken: ["": addresses],
+            blocks: blocks)
         return SelectionReasoning(input, using: &generator)
     }
 
@@ -127,6 +130,74 @@ import Testing
             full.slots[0].considered[0].reason
                 == "its status says that nothing is free, though 6 addresses are: it is stale")
         #expect(!full.isServed)
+    }
+
+    @Test func `A pool without cooldown whose status shows nothing free is listed when nothing else is`() throws {
+        var status = IPPool.Status(observedGeneration: 3)
+        status.occupancy = IPPool.OccupancyWindow(first: "10.0.0.0", bitmap: [0xFF])
+        func doubted(_ name: String, _ subnet: String = "10.0.0.0/29", cooldown: Int = 0) -> PoolEntry {
+            pool(name, IPPool.Spec(subnet: subnet, cooldownSeconds: cooldown, strategy: .sequential), status: status)
+        }
+        let taken: [String: AllocationState] = ["10.0.0.1": .bound]
+        let stale = "its status says that nothing is free, though 5 addresses are: it is stale"
+        let listed = try reason(named(["a"]), [doubted("a")], taken: taken)
+        #expect(listed.slots[0].outcome == .address(try IPAddress(parsing: "10.0.0.2"), pool: "a", isOnly: true))
+        #expect(listed.slots[0].considered[0].verdict == .chosen)
+        #expect(
+            listed.slots[0].considered[0].reason == "\(stale); the plugin finds them by a list")
+        // A pool behind it comes first, and what cools in one before it too.
+        let behind = try reason(named(["a", "b"]), [doubted("a"), pool("b", second)], taken: taken)
+        #expect(behind.slots[0].outcome == .address(try IPAddress(parsing: "10.0.1.1"), pool: "b", isOnly: true))
+        #expect(behind.slots[0].considered[0].reason == stale)
+        let cooling = try reason(
+            named(["b", "a"]), [doubted("a"), pool("b", second)],
+            taken: ["10.0.0.1": .bound, "10.0.1.1": .bound, "10.0.1.2": .cooling])
+        #expect(cooling.slots[0].outcome == .takeOver(try IPAddress(parsing: "10.0.1.2"), pool: "b"))
+        #expect(cooling.slots[0].considered.map(\.verdict) == [.chosen, .skipped])
+        // It is listed before a node claims another block for a pool behind it.
+        let blue = pool(
+            "blue", IPPool.Spec(subnet: "10.2.0.0/29", strategy: .sequential, nodeBlocks: NodeBlocks(prefixLength: 30)))
+        let block = ValidatedBlock(
+            try IPPrefix(parsing: "10.2.0.0/30"), of: try valid(blue), node: "n1", machineID: "")
+        let own = try reason(named(["a", "blue"]), [doubted("a"), blue], taken: taken, blocks: [block])
+        #expect(own.slots[0].outcome == .address(try IPAddress(parsing: "10.2.0.1"), pool: "blue", isOnly: true))
+        let claiming = try reason(named(["a", "blue"]), [doubted("a"), blue], taken: taken)
+        #expect(claiming.slots[0].outcome == .address(try IPAddress(parsing: "10.0.0.2"), pool: "a", isOnly: true))
+        #expect(claiming.slots[0].considered.map(\.verdict) == [.chosen, .skipped])
+        // With a cooldown its release is still in the ledger, and a larger pool is not listed.
+        #expect(try !reason(named(["a"]), [doubted("a", cooldown: 10)], taken: taken).isServed)
+        let bits = [UInt8](repeating: 0xFF, count: 256)
+        status.occupancy = IPPool.OccupancyWindow(first: "10.0.0.0", bitmap: bits)
+        #expect(try !reason(named(["a"]), [doubted("a", "10.0.0.0/21")], taken: taken).isServed)
+        #expect(try reason(named(["a"]), [doubted("a", "10.0.0.0/22")], taken: taken).isServed)
+    }
+
+    @Test func `A route that no pool has the next hop of refuses, as the plugin does`() throws {
+        func asking(_ routes: String, _ pools: [PoolEntry], blocks: [ValidatedBlock] = []) throws -> String? {
+            try reason(
+                named(pools.map(\.name)), pools, annotations: ["ipam.berth.dev/routes": routes], blocks: blocks
+            ).refusal
+        }
+        func text(_ routes: String, _ what: String, _ dst: String) -> String {
+            "annotation ipam.berth.dev/routes: \(routes.debugDescription) of the pod: no pool that may serve has"
+                + " \(what) of the route to \(dst) in its subnet"
+        }
+        let both = [pool("a", small), pool("b", second)]
+        let good = #"[{"dst": "10.9.0.0/16", "gw": "10.0.1.2"}]"#
+        #expect(try asking(good, both) == nil)
+        let bad = #"[{"dst": "10.9.0.0/16", "gw": "10.8.0.1"}]"#
+        #expect(try asking(bad, both) == text(bad, "10.8.0.1", "10.9.0.0/16"))
+        let six = #"[{"dst": "fd00:9::/64"}]"#
+        #expect(try asking(six, both) == text(six, "the family", "fd00:9::/64"))
+        #expect(try asking(six, both + [pool("six", self.six)]) == nil)
+        let local = #"[{"dst": "fd00:9::/64", "gw": "fe80::1"}]"#
+        #expect(try asking(local, [pool("six", self.six)]) == nil)
+        // Also behind a pool of which the node may have more blocks.
+        let blue = pool(
+            "blue", IPPool.Spec(subnet: "10.2.0.0/29", nodeBlocks: NodeBlocks(prefixLength: 30)))
+        #expect(try asking(good, [blue, pool("b", second)]) == nil)
+        #expect(try asking(good, [blue]) == text(good, "10.0.1.2", "10.9.0.0/16"))
+        #expect(try asking(good, [pool("b", second), blue]) == nil)
     }
 }
 
