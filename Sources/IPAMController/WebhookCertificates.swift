@@ -15,7 +15,7 @@ package struct WebhookSettings: Sendable {
     /// DNS names of the webhook's Service.
     package var names: [String]
     /// For how long the API server may go on with the webhook configuration that it had.
-    package var trustDelay: Duration = .seconds(5)
+    package var trustDelay: Duration = .seconds(20)
 
     package init(namespace: String, secret: String, configuration: String, names: [String]) {
         self.namespace = namespace

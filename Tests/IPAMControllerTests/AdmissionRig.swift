@@ -12,8 +12,8 @@ import Testing
 struct AdmissionRig: Sendable {
     static let secret = "berth-controller-webhook"
     static let configuration = "berth-controller"
-    /// As long as by default: on two busy cores the API server may need more than 2 s to learn of an authority.
-    static let trustDelay: Duration = .seconds(5)
+    /// As long as by default: on two busy cores the API server may need more than 5 s to learn of an authority.
+    static let trustDelay: Duration = .seconds(20)
 
     let rig: ControllerRig
     let source: CertificateSource
