@@ -64,6 +64,8 @@ extension SelectionReasoning {
         let namespace = input.facts.pod?.namespace
         var sliced = plan
         sliced.pools = []
+        var asked = input.requested + input.claim.wishes
+        asked += input.claim.planned?.spec.addresses.compactMap { IPAddress($0) } ?? []
         var isOpen = true
         for pool in plan.pools {
             var places = [pool]
@@ -71,7 +73,7 @@ extension SelectionReasoning {
             if let share = group.share(of: pool) {
                 let hasQuota = pool.quotaRefusal(namespace) != nil
                 let isDue = isOpen && !sliced.pools.contains { $0.quotaRefusal(namespace) == nil && !$0.usable.isEmpty }
-                let mayClaim = !hasQuota && (isDue || input.requested.contains { pool.usable.contains($0) })
+                let mayClaim = !hasQuota && (isDue || asked.contains { pool.usable.contains($0) })
                 let claims = mayClaim && !share.isUsable
                 if claims, let conflict = share.conflict { throw BlockConflict(pool: pool.name, text: conflict) }
                 places = claims ? share.own + share.more : share.own

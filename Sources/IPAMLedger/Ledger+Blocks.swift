@@ -32,7 +32,7 @@ extension Ledger {
     mutating func withMoreBlocks<Value>(
         deadline: Moment, _ body: (inout Ledger) throws(LedgerError) -> Value
     ) throws(LedgerError) -> Value {
-        fullBlocks = [:]
+        (fullBlocks, fullPools, isLastResort) = ([:], [], false)
         var turns: [String: Int] = [:]
         while true {
             do throws(LedgerError) {
@@ -40,8 +40,14 @@ extension Ledger {
             } catch {
                 // The last pool is the one that the plan ended with: see `slice`.
                 guard case .exhausted(let fills) = error, let last = fills.last, let slice = last.slice, !slice.isLast,
-                    turns[last.poolUID, default: 0] < Self.maximumBlockTurns, transport.now() < deadline
+                    !isLastResort, transport.now() < deadline
                 else { throw error }
+                fullPools.formUnion(fills.filter { $0.slice == nil && $0.limit == nil }.map(\.poolUID))
+                guard turns[last.poolUID, default: 0] < Self.maximumBlockTurns else {
+                    // Others are in the blocks that were claimed. What cools is left, and the pools behind.
+                    isLastResort = true
+                    continue
+                }
                 turns[last.poolUID, default: 0] += 1
                 fullBlocks[last.poolUID] = Set(
                     fills.filter { $0.poolUID == last.poolUID }.flatMap { $0.slice?.blocks ?? [] })
@@ -85,11 +91,11 @@ extension Ledger {
                 let givesNew = isOpen && !hasQuota
                 let isWanted = requested.contains { pool.usable.contains($0) } && !hasQuota
                 let isDue = fullBlocks[pool.uid] != nil || !plan.pools.contains { mayGive($0, namespace) }
-                let share = try share(
-                    of: pool, mayClaim: givesNew && isDue || isWanted, isDryRun: isDryRun, deadline: deadline)
+                let mayClaim = (givesNew && isDue || isWanted) && !isLastResort
+                let share = try share(of: pool, mayClaim: mayClaim, isDryRun: isDryRun, deadline: deadline)
                 plan.closed += share.closed
                 if isOpen { plan.pools += share.open } else { plan.deferred += share.open }
-                if givesNew, !share.isLast { (isOpen, plan.hasMore) = (false, true) }
+                if givesNew, !share.isLast, !isLastResort { (isOpen, plan.hasMore) = (false, true) }
             }
             for pool in closed {
                 guard pool.nodeBlocks != nil else {
@@ -106,8 +112,10 @@ extension Ledger {
 
     /// Whether a pool that stands before others may have a new address for the claimant, as far as it is known.
     private func mayGive(_ pool: ValidatedPool, _ namespace: String?) -> Bool {
-        let isUsedUp = fullBlocks[pool.uid] != nil && pool.slice?.isLast ?? false
-        return pool.quotaRefusal(namespace) == nil && !pool.usable.isEmpty && !isUsedUp
+        guard pool.quotaRefusal(namespace) == nil, !pool.usable.isEmpty else { return false }
+        guard let slice = pool.slice else { return !fullPools.contains(pool.uid) }
+        // What may be borrowed is of no block of the node.
+        return slice.blocks.isEmpty || !slice.isLast || fullBlocks[pool.uid] == nil
     }
 
     /// One ADD of the node at a time, so that those which come at once share a block.

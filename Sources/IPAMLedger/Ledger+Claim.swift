@@ -61,11 +61,12 @@ extension Ledger {
         deadline: Moment, _ body: (inout Ledger, [FreedAddress]) throws(LedgerError) -> Value
     ) throws(LedgerError) -> Value {
         readsAllPools = false
+        var freed: [FreedAddress] = []
         while true {
             (hasPassedOver, verification) = (false, nil)
             do throws(LedgerError) {
                 return try withMoreBlocks(deadline: deadline) { ledger throws(LedgerError) in
-                    try ledger.withOwedReleases(deadline: deadline, body)
+                    try ledger.withOwedReleases(&freed, deadline: deadline, body)
                 }
             } catch {
                 guard !readsAllPools, transport.now() < deadline else { throw error }
@@ -91,19 +92,21 @@ extension Ledger {
     /// Runs `body`, and where it finds its pools exhausted makes releases that this node owes them, within half of the
     /// time that is left, and runs it once more with what these freed. Makes no request where nothing is owed.
     private mutating func withOwedReleases<Value>(
-        deadline: Moment, _ body: (inout Ledger, [FreedAddress]) throws(LedgerError) -> Value
+        _ freed: inout [FreedAddress], deadline: Moment,
+        _ body: (inout Ledger, [FreedAddress]) throws(LedgerError) -> Value
     ) throws(LedgerError) -> Value {
         let exhaustion: LedgerError
         do throws(LedgerError) {
-            return try body(&self, [])
+            return try body(&self, freed)
         } catch {
             exhaustion = error
         }
         guard case .exhausted(let fills) = exhaustion else { throw exhaustion }
         let now = transport.now()
-        let freed = carryOutReleases(
+        let more = carryOutReleases(
             ofPools: Set(fills.map(\.poolUID)), limit: Self.owedReleaseLimit, deadline: now + (deadline - now) / 2)
-        guard !freed.isEmpty else { throw exhaustion }
+        guard !more.isEmpty else { throw exhaustion }
+        freed += more
         return try body(&self, freed)
     }
 

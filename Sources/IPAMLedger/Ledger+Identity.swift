@@ -17,6 +17,8 @@ extension Ledger {
 
         var reference: ClaimReference { claim.reference }
         var description: String { claim.subject }
+        /// What the pod is to get by its claim.
+        var asked: [IPAddress] { wishes + claim.spec.addresses.compactMap { IPAddress($0) } }
     }
 
     /// How often a claim is looked for that others make and delete.

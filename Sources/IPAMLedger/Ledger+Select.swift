@@ -67,8 +67,8 @@ extension Ledger {
         let shortlist = PoolShortlist(list, request, outlines: named, facts: facts)
         let first = shortlist.first
         let maySkip = maySkip && shortlist.outlines.allSatisfy { $0.stickiness != .pods }
-        // A pool that is named must serve, also one that a pattern names before.
-        let isStrict = list?.patterns.contains(where: \.isExact) ?? false
+        // A pool that is named must not serve before others that a pattern names.
+        let isStrict = list?.patterns.drop(while: \.isExact).contains(where: \.isExact) ?? false
         guard !first.isCut || (maySkip && !isStrict) else { return nil }
         let unread = first.names.filter { !shelf.knows($0) }
         let verifies = shelf.unverified != nil && (!unread.isEmpty || !maySkip)

@@ -165,12 +165,12 @@ extension Ledger {
         if let chosen = situation.choice.chosen, chosen.contains(where: \.isSliced) {
             let sliced = try slice(
                 try identity?.restrict(chosen) ?? chosen, for: situation.claimant.pod?.namespace,
-                requested: situation.requested, isDryRun: isDryRun, deadline: deadline)
+                requested: situation.requested + (identity?.asked ?? []), isDryRun: isDryRun, deadline: deadline)
             slots = try order.slots(sliced, inline: situation.choice.inline, asked: situation.choice.asked)
             try refuseUnreachable(situation.routes, of: situation.routesSource, from: slots)
         }
         // What was passed over comes before what cools.
-        for index in slots.indices where situation.isCut { slots[index].hasMore = true }
+        for index in slots.indices where situation.isCut && !isLastResort { slots[index].hasMore = true }
         return try identity?.plans(slots, requested: situation.requested) ?? slots
     }
 

@@ -19,6 +19,10 @@ package struct Ledger {
     var generator = SystemRandomNumberGenerator()
     /// During a claim, by UID of the pool: which of this node's blocks were found full.
     var fullBlocks: [String: Set<String>] = [:]
+    /// During a claim, by UID: other pools that were found full.
+    var fullPools: Set<String> = []
+    /// During a claim: no block is to be had that helps, and what cools may be taken over.
+    var isLastResort = false
     /// During a claim: pools that may serve were not read, because others that may were.
     var hasPassedOver = false
     /// During a claim: what those were chosen by is to be verified.
