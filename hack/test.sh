@@ -62,10 +62,7 @@ clean_up() {
     local code=$? folder
     trap - EXIT
     # The tests are a child of `swift test`, which does not pass a SIGTERM on.
-    if [[ -n $beside ]]; then
-        pkill -P "$beside" || true
-        { kill "$beside" && wait "$beside"; } 2>/dev/null || true
-    fi
+    if [[ -n $beside ]]; then { kill "$beside" && wait "$beside"; } 2>/dev/null || true; fi
     rm -rf "$logs"
     for folder in "${started[@]}"; do
         "$here/control-plane.sh" stop "$folder" >/dev/null 2>&1 || true
@@ -98,16 +95,18 @@ run_tests() {
 
 tell_failures() {
     local failures
-    failures=$(grep -ahE '^(✘|↳)|: error: ' "$@" | grep -av '^✘ \(Suite\|Test run\)' || true)
+    failures=$(grep -ahE '^(✘|↳)|error: ' "$@" | grep -avE '^(✘ (Suite|Test run)|↳ (Testing Library|Target Platform))' || true)
     if [[ -n $failures ]]; then printf '%s\n%s\n' "${0##*/}: what failed, once more:" "$failures"; fi
 }
 
 # run_all_tests: those of the controller beside the others, and told after them.
 run_all_tests() {
     local controller=^IPAMControllerTests ended=0 passed failed
-    swift test --disable-xctest --skip-build --ignore-lock --filter "$controller" >"$logs/controller" 2>&1 &
+    # What `swift test` runs: two of it at once meet at the build's database.
+    local tests=("$binaries/berthPackageTests.xctest" --testing-library swift-testing)
+    "${tests[@]}" --filter "$controller" >"$logs/controller" 2>&1 &
     beside=$!
-    swift test --disable-xctest --skip-build --ignore-lock --skip "$controller" 2>&1 | tee "$logs/others" || ended=1
+    "${tests[@]}" --skip "$controller" 2>&1 | tee "$logs/others" || ended=1
     wait "$beside" || ended=1
     beside=''
     cat "$logs/controller"
@@ -144,9 +143,9 @@ trap clean_up EXIT
 step 'control plane' use_control_plane BERTH_TEST_CONTROL_PLANE
 step 'control plane of the controller' use_control_plane BERTH_TEST_CONTROLLER_PLANE
 export BERTH_TEST_PLUGIN=$root/dist/berth
-BERTH_TEST_CONTROLLER=$(swift build --show-bin-path)/berth-controller
-BERTH_TEST_KUBECTL=$(swift build --show-bin-path)/kubectl-berth
-export BERTH_TEST_CONTROLLER BERTH_TEST_KUBECTL
+binaries=$(swift build --show-bin-path)
+export BERTH_TEST_CONTROLLER=$binaries/berth-controller
+export BERTH_TEST_KUBECTL=$binaries/kubectl-berth
 # Most tests wait for processes that share two cores with the API servers; more of them at once only wait longer.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-4}
 say "swift test $*; $SECONDS s so far"
