@@ -102,8 +102,8 @@ tell_failures() {
 # run_all_tests: those of the controller beside the others, and told after them.
 run_all_tests() {
     local controller=^IPAMControllerTests ended=0 passed failed
-    # What `swift test` runs: two of it at once meet at the build's database.
-    local tests=("$binaries/berthPackageTests.xctest" --testing-library swift-testing)
+    # What `swift test` runs: two of it at once meet at the build's database. Into a pipe it would write colours for it.
+    local tests=(env NO_COLOR=1 "$binaries/berthPackageTests.xctest" --testing-library swift-testing)
     "${tests[@]}" --filter "$controller" >"$logs/controller" 2>&1 &
     beside=$!
     "${tests[@]}" --skip "$controller" 2>&1 | tee "$logs/others" || ended=1
