@@ -61,7 +61,6 @@ lint() {
 clean_up() {
     local code=$? folder
     trap - EXIT
-    # The tests are a child of `swift test`, which does not pass a SIGTERM on.
     if [[ -n $beside ]]; then { kill "$beside" && wait "$beside"; } 2>/dev/null || true; fi
     rm -rf "$logs"
     for folder in "${started[@]}"; do

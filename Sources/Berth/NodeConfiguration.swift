@@ -38,9 +38,7 @@ struct NodeConfiguration: Equatable {
     ///   - ipam: The `ipam` section of the network configuration.
     ///   - use: What it is for.
     /// - Throws: Code 5 for a `berth.conf` that cannot be read, 6 for wrong JSON, 7 for values that cannot be.
-    init(
-        ipam: JSONFields, environment: Environment, for use: Use = .care
-    ) throws(CNIError) {
+    init(ipam: JSONFields, environment: Environment, for use: Use = .care) throws(CNIError) {
         let folder = try CNIError.decoding { () throws(JSONDecodingError) in try ipam.string("configDir") }
         let node = try Self.nodeFile("\(folder ?? Self.defaultFolder)/berth.conf", isRequired: folder != nil)
         let sources = [Source(fields: ipam, name: "network configuration"), node]

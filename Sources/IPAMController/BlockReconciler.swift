@@ -59,10 +59,9 @@ package final class BlockReconciler: Reconciler {
         }
         if block.hasLabelsMissing { return try await write(block, ["metadata": ["labels": block.labels]]) }
         guard !block.spec.machineID.isEmpty else { return .whenChanged }
-        let pool = view.validPool(block.spec.pool)
-        guard let pool, block.isOf(pool) else { return try await endOfNoPool(block) }
-        let isEmpty = block.fits(pool) ? !isOccupied(block) : !isOccupiedByItsNode(block)
-        guard isEmpty else {
+        guard let pool = view.validPool(block.spec.pool), block.isOf(pool) else { return try await endOfNoPool(block) }
+        let fits = block.fits(pool)
+        guard fits ? !isOccupied(block) : !isOccupiedByItsNode(block) else {
             sightings.withLock { $0[name] = nil }
             // Who claimed in it had read it Active.
             return block.spec.state == .releasing ? try await write(block, .active) : .after(delay)
@@ -78,7 +77,7 @@ package final class BlockReconciler: Reconciler {
         guard now >= since + delay else { return .after(since + delay - now) }
         switch block.spec.state {
         case .active: return try await write(block, .releasing)
-        case .releasing: return try await delete(block, fits: block.fits(pool))
+        case .releasing: return try await delete(block, fits: fits)
         }
     }
 

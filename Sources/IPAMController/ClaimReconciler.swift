@@ -203,10 +203,14 @@ package final class ClaimReconciler: Reconciler {
         _ object: StoredObject<IPClaim>, _ allocations: [StoredObject<AllocationRecord>]
     ) async throws -> Duration? {
         let claim = object.value
-        guard allocations.isEmpty, let seconds = claim.secondsUnused, case .absent = view.pods[claim.podKey] else {
+        guard allocations.isEmpty, let seconds = claim.secondsUnused else {
+            idle.withLock { $0[object.uid] = nil }
+            return nil
+        }
+        guard case .absent = view.pods[claim.podKey] else {
             idle.withLock { $0[object.uid] = nil }
             // The end of a pod that never got an address tells of no claim.
-            return allocations.isEmpty && claim.secondsUnused != nil ? Self.podPause : nil
+            return Self.podPause
         }
         let now = writer.client.clock.now()
         let since = idle.withLock { idle in

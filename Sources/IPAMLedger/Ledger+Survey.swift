@@ -138,9 +138,8 @@ extension Ledger {
         return Situation(
             claimant: claimant, podMetadata: podMetadata, namespace: namespace, foreseenClaim: foreseenClaim,
             slots: slots, refusal: refusal, isCut: chosen.isCut, unverified: chosen.unverified, choice: choice,
-            requested: requested,
-            purpose: request.purpose, routes: request.routes, routesSource: request.routesSource,
-            leftover: remembered)
+            requested: requested, purpose: request.purpose, routes: request.routes,
+            routesSource: request.routesSource, leftover: remembered)
     }
 
     private func refuseUnreachable(
@@ -283,9 +282,7 @@ extension ObjectMetadata {
         return namesClaim || annotations.keys.contains(IPAMClaimReference.annotation)
             || ownerReferences.contains { $0.isController && !names.contains($0.kind) }
     }
-}
 
-extension ObjectMetadata {
     fileprivate var namesClaim: Bool { annotations.keys.contains { $0.hasPrefix(AnnotationKey.claim) } }
 }
 

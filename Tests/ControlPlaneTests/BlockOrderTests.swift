@@ -99,11 +99,7 @@ struct BlockOrderTests {
     {
         try await BlockBench.run(["prefixLength": 31], ranges: (8, 39), cooldown: "300s") { bench in
             let (node, configuration) = (bench.claims.node, bench.configuration())
-            var given: [(sandbox: TestSandbox, address: String)] = []
-            for _ in 0..<2 {
-                let sandbox = try node.newSandbox()
-                given.append((sandbox, try await node.add(sandbox, configuration).checked().addresses[0]))
-            }
+            let given = try await fillBlock(bench)
             // A pool without blocks has all others of these addresses.
             let others = (8...39).map { bench.subnets.address4($0) }.filter { !given.map(\.address).contains($0) }
             for address in others {
@@ -130,15 +126,22 @@ struct BlockOrderTests {
     {
         try await BlockBench.run(["prefixLength": 31], ranges: (8, 11), cooldown: "300s") { bench in
             let (node, configuration) = (bench.claims.node, bench.configuration())
-            var given: [(sandbox: TestSandbox, address: String)] = []
-            for _ in 0..<2 {
-                let sandbox = try node.newSandbox()
-                given.append((sandbox, try await node.add(sandbox, configuration).checked().addresses[0]))
-            }
+            let given = try await fillBlock(bench)
             try await node.del(given[0].sandbox, configuration).checked()
             for _ in 0..<2 { #expect(try await bench.add().map(\.description) != [given[0].address]) }
             #expect(try await bench.blocks().count == 2)
             #expect(try await bench.add().map(\.description) == [given[0].address])
         }
+    }
+
+    /// Takes the two addresses of the node's first block.
+    private func fillBlock(_ bench: BlockBench) async throws -> [(sandbox: TestSandbox, address: String)] {
+        var given: [(sandbox: TestSandbox, address: String)] = []
+        for _ in 0..<2 {
+            let sandbox = try bench.claims.node.newSandbox()
+            let added = try await bench.claims.node.add(sandbox, bench.configuration()).checked()
+            given.append((sandbox, added.addresses[0]))
+        }
+        return given
     }
 }
